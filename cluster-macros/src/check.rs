@@ -1,0 +1,170 @@
+//! The rules that need more than one option, or the function's signature.
+//!
+//! One function for each rule, opened by the reason for it. What a single value may be is judged in
+//! `value`. Invariant: a rule keeps silent about what has been complained of already, so that each
+//! mistake is reported once.
+
+use syn::{FnArg, Safety, Signature, Type};
+
+use crate::args::Args;
+use crate::errors::Errors;
+use crate::function::{Function, spelled, starts_a_runtime};
+use crate::value::Flavor;
+
+/// Reports every broken rule.
+pub(crate) fn check(args: &Args, function: &Function, errors: &mut Errors) {
+    worker_threads_need_several_threads(args, errors);
+    master_is_named_once(args, &function.sig, errors);
+    no_other_runtime(function, errors);
+    name_is_main(&function.sig, errors);
+    function_is_async(args, &function.sig, errors);
+    function_is_plain(&function.sig, errors);
+    parameter_is_a_role(&function.sig, errors);
+}
+
+/// The other flavors have one thread whatever the number says: ignoring it would hide that.
+fn worker_threads_need_several_threads(args: &Args, errors: &mut Errors) {
+    let Some(threads) = &args.worker_threads else { return };
+    let name = &threads.name;
+    match &args.flavor {
+        Some(flavor) if flavor.value == Flavor::MultiThread => {}
+        None if args.mentions("flavor") => {}
+        None => errors.at(
+            name,
+            "`worker_threads` needs `flavor = \"multi_thread\"`: the default flavor has one thread",
+        ),
+        Some(_) => errors.at(
+            name,
+            "`worker_threads` needs `flavor = \"multi_thread\"`: this flavor has one thread",
+        ),
+    }
+}
+
+/// With a `Role`, `main` itself is the master's branch; a second one would never know of the first.
+fn master_is_named_once(args: &Args, sig: &Signature, errors: &mut Errors) {
+    let Some(master) = &args.master else { return };
+    if sig.inputs.iter().any(is_role) {
+        errors.at(
+            &master.name,
+            "`master` names the master's branch, and so does the `Role` parameter of `main`: \
+             remove one of them",
+        );
+    }
+}
+
+/// A runtime below would run inside each worker's own runtime, and panic there. One above has run
+/// before us and left a function that is not `async`, which another rule reports.
+fn no_other_runtime(function: &Function, errors: &mut Errors) {
+    for attr in &function.attrs {
+        let path = attr.path();
+        if !starts_a_runtime(path) {
+            continue;
+        }
+        let spelled = spelled(path);
+        if spelled.trim_start_matches("::") == "cluster::main" {
+            errors.at(attr, "`#[cluster::main]` is given twice: write all options in one");
+        } else {
+            errors.at(
+                attr,
+                format_args!(
+                    "`#[{spelled}]` starts a runtime of its own: remove it, `#[cluster::main]` \
+                     starts one in every worker"
+                ),
+            );
+        }
+    }
+}
+
+/// Every process of the cluster starts where the program starts.
+fn name_is_main(sig: &Signature, errors: &mut Errors) {
+    let name = &sig.ident;
+    if name != "main" {
+        errors.at(
+            name,
+            format_args!("`#[cluster::main]` belongs on the program's `main`, not on `{name}`"),
+        );
+    }
+}
+
+/// A body that is not `async` would block its worker's only thread, and it is what another
+/// runtime's attribute leaves behind.
+fn function_is_async(args: &Args, sig: &Signature, errors: &mut Errors) {
+    // `blocking` has been refused with the same advice.
+    if sig.asyncness.is_none() && !args.mentions("blocking") {
+        errors.at(
+            sig.fn_token,
+            "the `async` keyword is missing: write `async fn main`; if `#[tokio::main]` or another \
+             runtime's attribute stands above, remove it",
+        );
+    }
+}
+
+/// Nobody could choose the type of a generic `main`, or keep the promise of an unsafe one.
+fn function_is_plain(sig: &Signature, errors: &mut Errors) {
+    if let Some(keyword) = &sig.constness {
+        errors.at(keyword, "`main` cannot be `const`");
+    }
+    if let Safety::Unsafe(keyword) = &sig.safety {
+        errors.at(keyword, "`main` cannot be `unsafe`: nobody could uphold its conditions");
+    }
+    if let Some(abi) = &sig.abi {
+        errors.at(abi, "`main` cannot have another calling convention");
+    }
+    if !sig.generics.params.is_empty() {
+        errors.at(&sig.generics, "`main` cannot be generic");
+    }
+    if let Some(clause) = &sig.generics.where_clause {
+        errors.at(clause, "`main` cannot have a `where` clause");
+    }
+    if let Some(variadic) = &sig.variadic {
+        errors.at(variadic, "`main` cannot be variadic");
+    }
+}
+
+/// `main` is called by the cluster, which has one thing to give: the role of the process.
+fn parameter_is_a_role(sig: &Signature, errors: &mut Errors) {
+    for (position, input) in sig.inputs.iter().enumerate() {
+        match input {
+            FnArg::Receiver(receiver) => {
+                errors.at(receiver, "`main` cannot be a method: it takes no `self`");
+            }
+            FnArg::Typed(_) if position > 0 => {
+                errors.at(input, "`main` takes at most one parameter, of type `cluster::Role`");
+            }
+            FnArg::Typed(_) if is_role(input) => {}
+            FnArg::Typed(parameter) => errors.at(&parameter.ty, not_a_role(&parameter.ty)),
+        }
+    }
+}
+
+/// The handles are what a parameter of another type is most likely meant to get.
+fn not_a_role(ty: &Type) -> &'static str {
+    match last_segment(ty).as_deref() {
+        Some("Master") => {
+            "`main` takes no parameter or one `cluster::Role`; the master's handle is in \
+             `Role::Master(master)`, or is given to the function named by `master = watch`"
+        }
+        Some("Worker") => {
+            "`main` takes no parameter or one `cluster::Role`; the worker's handle is in \
+             `Role::Worker(worker)`, or is given by `cluster::worker()`"
+        }
+        _ => "`main` takes no parameter or one `cluster::Role`",
+    }
+}
+
+fn is_role(input: &FnArg) -> bool {
+    match input {
+        FnArg::Typed(parameter) => last_segment(&parameter.ty).as_deref() == Some("Role"),
+        FnArg::Receiver(_) => false,
+    }
+}
+
+/// The last name in a path, through what a `macro_rules` variable or parentheses put around it.
+fn last_segment(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Path(path) => Some(path.path.segments.last()?.ident.to_string()),
+        Type::Group(group) => last_segment(&group.elem),
+        Type::Paren(paren) => last_segment(&paren.elem),
+        _ => None,
+    }
+}

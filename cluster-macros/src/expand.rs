@@ -1,0 +1,113 @@
+//! Writes the program that the attribute stands for.
+//!
+//! Only tokens are made here; everything has been judged before. Invariant: each piece the user
+//! wrote occurs once and with its own span, and each generated token that can take part in a type
+//! error carries the span of the piece that would be wrong.
+
+use std::time::Duration;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
+use syn::{FnArg, Path, ReturnType, Signature, parse_quote};
+
+use crate::args::{Args, Given};
+use crate::function::Function;
+use crate::value::{Flavor, Respawn};
+
+pub(crate) fn expand(args: &Args, function: &Function) -> TokenStream {
+    let Function { attrs, vis, sig, body } = function;
+    let krate: Path = match &args.crate_path {
+        Some(given) => given.value.clone(),
+        None => parse_quote!(::cluster),
+    };
+    let settings = settings(args, &krate);
+    let run = run(sig);
+    // The user's function is a function still, inside ours: the compiler then judges its body by
+    // its own signature and words, which it would not with the body in an `async` block.
+    quote! {
+        #(#attrs)*
+        #vis fn main() -> ::std::process::ExitCode {
+            #sig #body
+            #krate::Builder::new() #settings #run
+        }
+    }
+}
+
+/// One call on the builder for each option that was given.
+fn settings(args: &Args, krate: &Path) -> TokenStream {
+    let calls = [
+        // A closure, since the expression is evaluated in the master alone.
+        call(&args.workers, "workers_with", |count| quote!(|| #count)),
+        call(&args.respawn, "respawn", |respawn| respawn_policy(*respawn, krate)),
+        call(&args.backoff, "backoff", |backoff| {
+            let (first, longest) = (duration(&backoff.first), duration(&backoff.longest));
+            quote!(#first, #longest)
+        }),
+        call(&args.give_up, "give_up", ToTokens::to_token_stream),
+        call(&args.grace, "grace", duration),
+        call(&args.stop_delay, "stop_delay", duration),
+        call(&args.start_timeout, "start_timeout", duration),
+        call(&args.flavor, "flavor", |flavor| runtime_flavor(*flavor, krate)),
+        call(&args.worker_threads, "worker_threads", |threads| {
+            let threads = *threads as usize;
+            quote!(#threads)
+        }),
+        call(&args.init, "init", ToTokens::to_token_stream),
+        call(&args.master, "master", ToTokens::to_token_stream),
+    ];
+    quote!(#(#calls)*)
+}
+
+/// A call of `method` if the option was given. The method carries the option's span, so that
+/// an editor shows the builder's documentation there, and a type error underlines the option.
+fn call<T>(
+    given: &Option<Given<T>>,
+    method: &str,
+    arguments: impl FnOnce(&T) -> TokenStream,
+) -> Option<TokenStream> {
+    let Given { name, value } = given.as_ref()?;
+    let method = Ident::new(method, name.span());
+    let arguments = arguments(value);
+    Some(quote!(.#method(#arguments)))
+}
+
+/// The call that starts the cluster.
+fn run(sig: &Signature) -> TokenStream {
+    let main = &sig.ident;
+    // A type that is no `Termination` is reported under the method, hence under its first token.
+    let output = match &sig.output {
+        ReturnType::Type(_, ty) => ty.span(),
+        ReturnType::Default => Span::call_site(),
+    };
+    let Some(FnArg::Typed(parameter)) = sig.inputs.first() else {
+        let run = Ident::new("run", output);
+        return quote!(.#run(#main));
+    };
+    let run = Ident::new("run_roles", output);
+    // Another crate's `Role` is reported under the closure's argument, hence under that type; with
+    // `main` given itself, the compiler would suggest a nonsensical edit of the user's signature.
+    let role = Ident::new("role", parameter.ty.span());
+    quote!(.#run(|role| #main(#role)))
+}
+
+fn respawn_policy(respawn: Respawn, krate: &Path) -> TokenStream {
+    match respawn {
+        Respawn::Always => quote!(#krate::Respawn::Always),
+        Respawn::OnFailure => quote!(#krate::Respawn::OnFailure),
+        Respawn::Never => quote!(#krate::Respawn::Never),
+    }
+}
+
+fn runtime_flavor(flavor: Flavor, krate: &Path) -> TokenStream {
+    match flavor {
+        Flavor::CurrentThread => quote!(#krate::Flavor::CurrentThread),
+        Flavor::Local => quote!(#krate::Flavor::Local),
+        Flavor::MultiThread => quote!(#krate::Flavor::MultiThread),
+    }
+}
+
+fn duration(duration: &Duration) -> TokenStream {
+    let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(::core::time::Duration::new(#seconds, #nanoseconds))
+}

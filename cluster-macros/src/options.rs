@@ -1,0 +1,200 @@
+//! The names of the options, and what to say about a name that is none.
+//!
+//! It reads no values. Invariant: every name in `AVAILABLE` has a reader in `args` that
+//! accepts its example, and no name is in two of the tables.
+
+/// Every option of this version with an example of its use, in the order of the documentation.
+pub(crate) const AVAILABLE: [(&str, &str); 12] = [
+    ("workers", "workers = 4"),
+    ("respawn", r#"respawn = "on-failure""#),
+    ("backoff", r#"backoff = "100ms..30s""#),
+    ("give_up", "give_up = 5"),
+    ("grace", r#"grace = "25s""#),
+    ("stop_delay", r#"stop_delay = "5s""#),
+    ("start_timeout", r#"start_timeout = "60s""#),
+    ("flavor", r#"flavor = "multi_thread""#),
+    ("worker_threads", "worker_threads = 4"),
+    ("init", "init = setup"),
+    ("master", "master = watch"),
+    ("crate", "crate = renamed_cluster"),
+];
+
+/// Options whose meaning is fixed but which this version cannot carry out.
+const LATER: [&str; 9] = [
+    "hang_timeout",
+    "recycle",
+    "schedule",
+    "services",
+    "preload",
+    "user",
+    "group",
+    "blocking",
+    "pin",
+];
+
+/// What others call it, each group with the remedy. The words come from tokio, Node, gunicorn,
+/// puma and systemd, where edit distance would find nothing or the wrong option.
+const OTHER_WORDS: [(&[&str], &str); 11] = [
+    (
+        &["num_workers", "worker_count", "n", "count", "processes", "instances", "replicas"],
+        "the number of workers is `workers = 4`",
+    ),
+    (
+        &["threads", "num_threads", "core_threads", "max_threads"],
+        "a worker is a process; the threads inside it are \
+         `flavor = \"multi_thread\", worker_threads = 4`",
+    ),
+    (
+        &["restart", "restart_policy", "auto_restart"],
+        "what follows a worker's exit is `respawn`, or `respawn = \"on-failure\"`",
+    ),
+    (
+        &["max_restarts", "restart_limit", "start_limit", "retries"],
+        "how many failed starts end the cluster is `give_up = 5`",
+    ),
+    (
+        &["timeout"],
+        "the time to drain is `grace = \"25s\"`, the time from spawn to ready \
+         `start_timeout = \"60s\"`",
+    ),
+    (
+        &["graceful_timeout", "shutdown_timeout", "stop_timeout", "kill_timeout", "drain_timeout"],
+        "the time to drain is `grace = \"25s\"`",
+    ),
+    (
+        &["boot_timeout", "ready_timeout", "startup_timeout"],
+        "the time from spawn to ready is `start_timeout = \"60s\"`",
+    ),
+    (&["runtime", "rt"], "the kind of runtime is `flavor = \"multi_thread\"`"),
+    (&["setup", "on_start", "before_start"], "what runs first in every process is `init = setup`"),
+    (
+        &["primary", "supervisor", "leader"],
+        "the master's own branch is `master = watch`, or a `cluster::Role` parameter",
+    ),
+    (
+        &["bind", "listen", "listener", "addr", "address", "port"],
+        "a worker binds in `main`, with `cluster::TcpListener::bind`",
+    ),
+];
+
+/// At most this many edits apart, a wrong name is taken for a slip of the right one.
+const EDITS_MAX: usize = 2;
+
+/// An example of the option `name`, back-ticked for a message.
+pub(crate) fn example(name: &str) -> String {
+    let found = AVAILABLE.iter().find(|(known, _)| *known == name);
+    found.map_or_else(|| format!("`{name}`"), |(_, example)| format!("`{example}`"))
+}
+
+/// The message for a name that is no option of this version.
+pub(crate) fn refusal(name: &str) -> String {
+    if LATER.contains(&name) {
+        return later(name);
+    }
+    if let Some((_, remedy)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&name)) {
+        return format!("unknown option `{name}`: {remedy}");
+    }
+    let names = AVAILABLE.iter().map(|(known, _)| *known);
+    match nearest(name, names.clone().chain(LATER)) {
+        Some(known) if LATER.contains(&known) => {
+            format!("unknown option `{name}`; {}", later(known))
+        }
+        Some(known) => format!("unknown option `{name}`; did you mean `{known}`?"),
+        None => {
+            let list: Vec<_> = names.map(|known| format!("`{known}`")).collect();
+            format!("unknown option `{name}`; the options are {}", list.join(", "))
+        }
+    }
+}
+
+/// A later name is refused with what can be done today, where something can.
+fn later(name: &str) -> String {
+    let today = match name {
+        "blocking" => ": write `async fn main`",
+        "services" => ": tell the workers apart by `cluster::worker().slot()`",
+        _ => "",
+    };
+    format!("`{name}` is not available in this version{today}")
+}
+
+/// The candidate nearest to `name`, if it is near enough to be meant.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (edit_distance(name, candidate), candidate))
+        // Two edits turn three letters into almost any other three: short names must be nearer.
+        .filter(|(edits, candidate)| *edits <= EDITS_MAX && edits * 2 < candidate.len())
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance: single-character insertions, deletions and substitutions.
+fn edit_distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    // `row[i]` is the distance from what was read of `from` to the first `i` characters of `to`.
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (read, from_char) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = read + 1;
+        for (column, to_char) in to.iter().enumerate() {
+            let substituted = diagonal + usize::from(from_char != *to_char);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edit_distance_counts_single_edits() {
+        assert_eq!(edit_distance("", "grace"), 5);
+        assert_eq!(edit_distance("grace", "grace"), 0);
+        assert_eq!(edit_distance("workrs", "workers"), 1);
+        assert_eq!(edit_distance("wrokers", "workers"), 2);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_the_right_name() {
+        assert_eq!(refusal("workrs"), "unknown option `workrs`; did you mean `workers`?");
+        assert_eq!(refusal("giveup"), "unknown option `giveup`; did you mean `give_up`?");
+    }
+
+    #[test]
+    fn a_slip_of_a_later_name_is_not_recommended() {
+        assert_eq!(
+            refusal("hang_timout"),
+            "unknown option `hang_timout`; `hang_timeout` is not available in this version"
+        );
+    }
+
+    #[test]
+    fn a_far_name_gets_the_list() {
+        let message = refusal("frobnicate");
+        for (name, _) in AVAILABLE {
+            assert!(message.contains(&format!("`{name}`")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_short_name_is_not_taken_for_any_other_short_name() {
+        assert_eq!(nearest("ab", ["pin"].into_iter()), None);
+        assert_eq!(nearest("bin", ["pin"].into_iter()), Some("pin"));
+    }
+
+    #[test]
+    fn no_name_is_in_two_tables() {
+        let mut names: Vec<&str> = AVAILABLE.iter().map(|(name, _)| *name).chain(LATER).collect();
+        names.extend(OTHER_WORDS.iter().flat_map(|(words, _)| words.iter()));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,383 @@
+//! `Builder`: a cluster without the attribute, and what the attribute expands to.
+//!
+//! Decides which part this process plays: zygote, worker, master, or a worker without a master. The
+//! only file that sees master and worker both.
+
+use std::{
+    fmt,
+    future::Future,
+    io::Write,
+    process::{ExitCode, Termination},
+    time::Duration,
+};
+
+use crate::{
+    config::{Backoff, Config, Flavor, Respawn, WORKERS_MAX},
+    master::{self, Branch, Master},
+    sys::{fork::Image, process},
+    worker::{self, Worker, cores},
+    zygote::{self, Handover, Seed},
+};
+
+/// Which part of the cluster runs here: Node's `if (cluster.isPrimary)`.
+///
+/// Exhaustive on purpose: there is no third part.
+#[derive(Debug)]
+pub enum Role {
+    /// The master's branch, once, on a thread of its own.
+    Master(Master),
+    /// A worker.
+    Worker(Worker),
+}
+
+/// What exit code says that the configuration is bad (EX_CONFIG of `sysexits.h`).
+const EXIT_CONFIG: i32 = 78;
+
+/// What exit code says that the system refused something at the start (EX_OSERR).
+const EXIT_SYSTEM: i32 = 71;
+
+/// A cluster described step by step, without the attribute.
+///
+/// `#[cluster::main(workers = 4, respawn)] async fn main() { .. }` is the same as
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     cluster::Builder::new().workers(4).respawn(cluster::Respawn::Always).run(serve)
+/// }
+///
+/// async fn serve() -> std::io::Result<()> {
+///     // what each worker does
+///     Ok(())
+/// }
+/// ```
+///
+/// Code before `run` executes in the master *and* in the zygote, from which the workers are forked;
+/// it must start no thread and open no socket. That is one reason to prefer the attribute.
+///
+/// Each option but the functions has an environment variable, `CLUSTER_` and its name in capitals, that
+/// is stronger than what is said here.
+#[must_use = "nothing runs before one of the `run` methods"]
+pub struct Builder {
+    config: Config,
+    workers: Option<Box<dyn FnOnce() -> usize>>,
+    init: Option<Box<dyn FnOnce()>>,
+    branch: Option<Branch>,
+    /// What cannot be: reported together when it runs.
+    mistakes: Vec<String>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// A cluster with every default.
+    pub fn new() -> Self {
+        let config = Config::default();
+        Self { config, workers: None, init: None, branch: None, mistakes: Vec::new() }
+    }
+
+    /// The number of workers, at most 512. Default: the cores that this process may use, by affinity
+    /// and cgroup. 0 runs `main` in this process, as the worker of slot 0, with the same API.
+    pub fn workers(self, count: usize) -> Self {
+        self.workers_with(move || count)
+    }
+
+    /// The number of workers as an expression that is evaluated in the master only.
+    pub fn workers_with(mut self, count: impl FnOnce() -> usize + 'static) -> Self {
+        self.workers = Some(Box::new(count));
+        self
+    }
+
+    /// What follows a worker's exit. Default: [`Respawn::Never`].
+    pub fn respawn(mut self, respawn: Respawn) -> Self {
+        self.config.respawn = respawn;
+        self
+    }
+
+    /// The delay of the n-th respawn of a slot whose workers fail to start, or end by their own fault
+    /// within a second of being ready: `first`, doubled each time, up to `longest`. Default: 100 ms to
+    /// 30 s. While no worker is ready no delay exceeds one second; a slot's failures are forgotten
+    /// after 30 s of life.
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        if first.is_zero() || first > longest {
+            self.mistakes.push(format!(
+                "backoff: {first:?}..{longest:?}: the first delay has to be above zero and not the longer"
+            ));
+        }
+        self.config.backoff = Backoff { first, longest };
+        self
+    }
+
+    /// After this many failed starts in a row, while no worker is ready, the cluster exits with 70.
+    /// Default: 5.
+    pub fn give_up(mut self, failed_starts: u32) -> Self {
+        if failed_starts == 0 {
+            self.mistakes.push("give_up: 0: at least one start has to fail".to_owned());
+        }
+        self.config.give_up = failed_starts;
+        self
+    }
+
+    /// From the order to drain to SIGKILL. Default: 25 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.config.grace = grace;
+        self
+    }
+
+    /// How long the cluster goes on accepting after TERM, for load balancers that learn late. Default: 0.
+    pub fn stop_delay(mut self, delay: Duration) -> Self {
+        self.config.stop_delay = delay;
+        self
+    }
+
+    /// From spawn to ready; a worker that takes longer is killed. Default: 60 s.
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            self.mistakes.push("start_timeout: 0: no worker can be ready in no time".to_owned());
+        }
+        self.config.start_timeout = timeout;
+        self
+    }
+
+    /// The kind of runtime that `main` runs on. Default: [`Flavor::CurrentThread`].
+    pub fn flavor(mut self, flavor: Flavor) -> Self {
+        self.config.flavor = flavor;
+        self
+    }
+
+    /// Threads of a [`Flavor::MultiThread`] runtime. Default: cores divided by workers, at least one.
+    pub fn worker_threads(mut self, threads: usize) -> Self {
+        if threads == 0 {
+            self.mistakes.push("worker_threads: 0: a runtime needs a thread".to_owned());
+        }
+        self.config.worker_threads = Some(threads);
+        self
+    }
+
+    /// Runs first in the master and first in each worker, never in the zygote: the place to set up
+    /// `tracing`.
+    pub fn init(mut self, init: impl FnOnce() + 'static) -> Self {
+        self.init = Some(Box::new(init));
+        self
+    }
+
+    /// The master's branch: an async function that gets the [`Master`] handle, on a thread and runtime
+    /// of its own. When it ends well the cluster goes on; when it ends with an error or panics, the
+    /// cluster stops gracefully and ends with that exit code.
+    pub fn master<F, Fut>(mut self, branch: F) -> Self
+    where
+        F: FnOnce(Master) -> Fut + Send + 'static,
+        Fut: Future,
+        Fut::Output: Termination,
+    {
+        self.branch = Some(branch_of(branch));
+        self
+    }
+
+    /// Runs the cluster with `main` in every worker, until it ends.
+    ///
+    /// # Exit code
+    /// 0 after a stop; 70 when it gave up; 71 when the system refused something at the start; 78 for a
+    /// bad configuration; otherwise the code of the workers, or of the master's branch.
+    ///
+    /// # Panics
+    /// If `main` panics with `workers = 0`, the message is printed and the code is 101; nothing unwinds
+    /// out of this.
+    pub fn run<F, Fut>(self, main: F) -> ExitCode
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future,
+        Fut::Output: Termination,
+    {
+        self.play(|| main())
+    }
+
+    /// Runs the cluster with `main` in every worker and once in the master, told apart by [`Role`].
+    ///
+    /// With `workers = 0` there is no master, and only the worker's part runs.
+    ///
+    /// # Exit code
+    /// As for [`run`](Self::run).
+    pub fn run_roles<F, Fut>(mut self, main: F) -> ExitCode
+    where
+        F: FnOnce(Role) -> Fut + Send + 'static,
+        Fut: Future,
+        Fut::Output: Termination,
+    {
+        // Exactly one of the two branches runs in any process.
+        let main = std::sync::Arc::new(std::sync::Mutex::new(Some(main)));
+        let take = |main: &std::sync::Mutex<Option<F>>| {
+            main.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        };
+        let for_master = std::sync::Arc::clone(&main);
+        self.branch = Some(branch_of(move |master| async move {
+            match take(&for_master) {
+                Some(main) => exit_by(main(Role::Master(master)).await),
+                None => ExitCode::SUCCESS,
+            }
+        }));
+        self.play(move || async move {
+            match take(&main) {
+                Some(main) => exit_by(main(Role::Worker(worker::worker())).await),
+                None => ExitCode::SUCCESS,
+            }
+        })
+    }
+
+    fn play<F, Fut>(mut self, main: F) -> ExitCode
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future,
+        Fut::Output: Termination,
+    {
+        let init = self.init.take();
+        match Part::of_this_process() {
+            Err(reason) => exit(complain(EXIT_CONFIG, &[reason])),
+            // What `serve` returns in is a worker; the zygote never comes back.
+            Ok(Part::Zygote(handover)) => match zygote::serve(&handover) {
+                Ok(seed) => exit(run_worker(seed, init, main)),
+                Err(reason) => exit(complain(EXIT_CONFIG, &[not_a_zygote(&reason)])),
+            },
+            Ok(Part::Master) => exit(self.run_master(init, main)),
+        }
+    }
+
+    /// The process that the user started: master, or with `workers = 0` everything.
+    fn run_master<F, Fut>(mut self, init: Option<Box<dyn FnOnce()>>, main: F) -> i32
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future,
+        Fut::Output: Termination,
+    {
+        let warnings = match self.configure() {
+            Ok(warnings) => warnings,
+            Err(mistakes) => return complain(EXIT_CONFIG, &mistakes),
+        };
+        let workers = self.config.workers.unwrap_or_else(cores);
+        if workers == 0 {
+            if self.config.log >= crate::config::LogLevel::Warn {
+                complain(0, &warnings);
+            }
+            return worker::run_solo(&self.config, init, main);
+        }
+        self.config.worker_threads.get_or_insert((cores() / workers).max(1));
+        let image = match Image::of_this_process() {
+            Ok(image) => image,
+            Err(error) => {
+                let text = format!("start: /proc/self/exe: {error} (/proc has to be mounted)");
+                return complain(EXIT_SYSTEM, &[text]);
+            }
+        };
+        if let Some(init) = init {
+            init();
+        }
+        let ended = master::run(self.config, workers, image, self.branch, warnings);
+        ended.unwrap_or_else(|reason| complain(EXIT_SYSTEM, &[reason]))
+    }
+
+    /// Puts the environment over the options; returns warnings, or everything that is wrong.
+    fn configure(&mut self) -> Result<Vec<String>, Vec<String>> {
+        let variables: Vec<(String, String)> = std::env::vars_os()
+            .map(|(name, value)| {
+                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+            })
+            .collect();
+        let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let overrides = self.config.override_from(pairs);
+        let mut mistakes = std::mem::take(&mut self.mistakes);
+        mistakes.extend(overrides.bad.iter().map(ToString::to_string));
+        if self.config.workers.is_none() {
+            if let Some(count) = self.workers.take() {
+                let count = count();
+                if count > WORKERS_MAX {
+                    mistakes.push(format!("workers: {count}: at most {WORKERS_MAX}"));
+                }
+                self.config.workers = Some(count);
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let unknown = |name: &String| format!("{name} is set and means nothing to this version");
+        Ok(overrides.unknown.iter().map(unknown).collect())
+    }
+}
+
+/// What a process turns out to be at its start.
+enum Part {
+    /// The user started it.
+    Master,
+    /// A master started it.
+    Zygote(Handover),
+}
+
+impl Part {
+    fn of_this_process() -> Result<Self, String> {
+        match process::take_handover_variable() {
+            None => Ok(Self::Master),
+            Some(value) => {
+                Handover::decode(&value).map(Self::Zygote).map_err(|reason| not_a_zygote(&reason))
+            }
+        }
+    }
+}
+
+fn not_a_zygote(reason: &str) -> String {
+    format!(
+        "{} is set, but no cluster's master started this process: {reason}; unset it",
+        process::HANDOVER_VARIABLE
+    )
+}
+
+fn run_worker<F, Fut>(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: F) -> i32
+where
+    F: FnOnce() -> Fut,
+    Fut: Future,
+    Fut::Output: Termination,
+{
+    worker::run(seed, init, main)
+}
+
+fn branch_of<F, Fut>(branch: F) -> Branch
+where
+    F: FnOnce(Master) -> Fut + Send + 'static,
+    Fut: Future,
+    Fut::Output: Termination,
+{
+    Box::new(move |master| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => worker::exit_code(runtime.block_on(branch(master))),
+            Err(error) => complain(EXIT_SYSTEM, &[format!("the master's runtime: {error}")]),
+        }
+    })
+}
+
+/// Any output as one type, with its report done.
+fn exit_by(output: impl Termination) -> ExitCode {
+    output.report()
+}
+
+fn complain(code: i32, lines: &[String]) -> i32 {
+    for line in lines {
+        // A closed stderr is no reason to panic.
+        let _ = writeln!(std::io::stderr(), "cluster: {line}");
+    }
+    code
+}
+
+fn exit(code: i32) -> ExitCode {
+    // Codes are those of main, or below 256 by their making.
+    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
+}

@@ -1,0 +1,271 @@
+//! What a cluster tells its owner: [`Event`], [`ExitCause`], [`WorkerState`] and [`WorkerStatus`].
+//!
+//! Plain values, made by the supervisor; [`Display`](std::fmt::Display) of an event is the life-cycle
+//! line that the master prints.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, SystemTime},
+};
+
+use crate::id::WorkerId;
+
+/// Something that happened in the cluster, as read from [`Events::recv`](crate::Events::recv).
+///
+/// For one worker the order is `Spawned`, `Online`, `Listening` (once per listener), `Ready`,
+/// `Draining`, `Disconnected`, `Exited`; each but `Listening` at most once, and a worker that ends
+/// early leaves out the middle. `Respawning` or `GaveUp` follow an exit. This is the order of Node's
+/// `fork`, `online`, `listening`, `disconnect` and `exit`, with readiness and drain added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The process of a worker exists.
+    #[non_exhaustive]
+    Spawned {
+        /// The new worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+        /// Its process id.
+        pid: u32,
+    },
+    /// The worker is about to run its `main`.
+    #[doc(alias = "fork")]
+    #[non_exhaustive]
+    Online {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+    },
+    /// The worker has bound a listener.
+    #[non_exhaustive]
+    Listening {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+        /// The address that the socket really has, with the port that replaced a `:0`.
+        addr: SocketAddr,
+    },
+    /// The worker serves: it waits for connections on every listener its predecessor had, or it
+    /// called [`set_ready`](crate::set_ready), or it has run one second without binding anything.
+    #[non_exhaustive]
+    Ready {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+    },
+    /// The worker gets no new connections and finishes those it has.
+    #[non_exhaustive]
+    Draining {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+    },
+    /// The worker has ended and its link to the master was read to the end.
+    #[non_exhaustive]
+    Disconnected {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+    },
+    /// The worker has ended and was reaped.
+    #[non_exhaustive]
+    Exited {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+        /// Its process id, free for the kernel to use again.
+        pid: u32,
+        /// Why it ended.
+        cause: ExitCause,
+        /// What the kernel reported.
+        status: ExitStatus,
+        /// Connections that were open in it when it ended, and so are lost.
+        lost: u64,
+    },
+    /// A new worker for the slot will be spawned after `delay`.
+    #[non_exhaustive]
+    Respawning {
+        /// The slot.
+        slot: usize,
+        /// How long from now; zero unless the slot's workers fail at start or by their own fault.
+        delay: Duration,
+    },
+    /// Too many failed starts while no worker was ready: the cluster ends with exit code 70.
+    #[non_exhaustive]
+    GaveUp {
+        /// How many starts had failed in a row.
+        failed_starts: u32,
+    },
+    /// A zygote has ended; its workers did not notice, and the master starts another.
+    #[non_exhaustive]
+    ZygoteExited {
+        /// The generation whose workers it forked.
+        generation: u32,
+        /// What the kernel reported, or why the master ended it.
+        reason: String,
+    },
+    /// This many events were dropped because the stream was not read.
+    Lagged(u64),
+}
+
+/// Why a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitCause {
+    /// It ended by `Err`, panic, exit code or a fault of its own before it was ready, or before it
+    /// ever bound, accepted or said ready.
+    FailedToStart,
+    /// `main` returned, or the process exited with 0, without having been asked to.
+    Finished(i32),
+    /// `main` returned `Err` or panicked, or the process exited with this code other than 0.
+    Crashed(i32),
+    /// A signal ended it that the master had not sent.
+    #[non_exhaustive]
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+        /// Whether the kernel wrote a core file.
+        core_dumped: bool,
+    },
+    /// It ended as asked: by a drain, or killed when its time was over.
+    Stopped,
+    /// It gave no sign of life and was killed.
+    Hung,
+    /// It was replaced because it had reached a limit.
+    Recycled,
+}
+
+/// Where a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkerState {
+    /// Spawned, not yet ready.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Finishing what it has.
+    Draining,
+    /// Ended.
+    Exited,
+}
+
+/// One line of [`Master::workers`](crate::Master::workers): what the master knows about a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerStatus {
+    /// Its identity.
+    pub worker: WorkerId,
+    /// Its slot.
+    pub slot: usize,
+    /// Its process id; `None` until the kernel has made the process.
+    pub pid: Option<u32>,
+    /// The generation of code it runs, 1 until the first reload.
+    pub generation: u32,
+    /// Where it is in its life.
+    pub state: WorkerState,
+    /// When it was spawned.
+    pub since: SystemTime,
+    /// Connections it has open. Written by the worker, so an estimate.
+    pub active: u64,
+    /// Connections it has closed.
+    pub served: u64,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawned { worker, slot, pid } => {
+                write!(f, "slot {slot} (worker {worker}, pid {pid}) spawned")
+            }
+            Self::Online { worker, slot } => write!(f, "slot {slot} (worker {worker}) online"),
+            Self::Listening { worker, slot, addr } => {
+                write!(f, "slot {slot} (worker {worker}) listens on {addr}")
+            }
+            Self::Ready { worker, slot } => write!(f, "slot {slot} (worker {worker}) ready"),
+            Self::Draining { worker, slot } => write!(f, "slot {slot} (worker {worker}) draining"),
+            Self::Disconnected { worker, slot } => {
+                write!(f, "slot {slot} (worker {worker}) disconnected")
+            }
+            Self::Exited { worker, slot, pid, cause, status, lost } => {
+                write!(f, "slot {slot} (worker {worker}, pid {pid}) exited: ")?;
+                describe_exit(f, *cause, *status)?;
+                match lost {
+                    0 => Ok(()),
+                    1 => write!(f, ", 1 connection lost"),
+                    n => write!(f, ", {n} connections lost"),
+                }
+            }
+            Self::Respawning { slot, delay } => {
+                write!(f, "slot {slot} respawning in {} ms", delay.as_millis())
+            }
+            Self::GaveUp { failed_starts } => {
+                write!(f, "gave up after {failed_starts} failed starts with no worker ready")
+            }
+            Self::ZygoteExited { generation, reason } => {
+                write!(f, "zygote {generation} exited: {reason}")
+            }
+            Self::Lagged(n) => write!(f, "{n} events dropped"),
+        }
+    }
+}
+
+fn describe_exit(f: &mut fmt::Formatter<'_>, cause: ExitCause, status: ExitStatus) -> fmt::Result {
+    match cause {
+        ExitCause::Stopped if status.success() => f.write_str("stopped"),
+        ExitCause::Stopped => write!(f, "stopped ({})", DisplayStatus(status)),
+        ExitCause::FailedToStart => write!(f, "failed to start ({})", DisplayStatus(status)),
+        ExitCause::Hung => f.write_str("hung"),
+        ExitCause::Recycled => f.write_str("recycled"),
+        ExitCause::Finished(_) | ExitCause::Crashed(_) | ExitCause::Signaled { .. } => {
+            write!(f, "{}", DisplayStatus(status))
+        }
+    }
+}
+
+/// An exit status in the words of the life-cycle lines: `code 1`, `SIGSEGV (core dumped)`.
+pub(crate) struct DisplayStatus(pub(crate) ExitStatus);
+
+impl fmt::Display for DisplayStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(code) = self.0.code() {
+            return write!(f, "code {code}");
+        }
+        let signal = self.0.signal().unwrap_or(0);
+        match nix::sys::signal::Signal::try_from(signal) {
+            Ok(name) => f.write_str(name.as_str())?,
+            Err(_) => write!(f, "signal {signal}")?,
+        }
+        if self.0.core_dumped() { f.write_str(" (core dumped)") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_line_names_slot_worker_pid_cause_and_loss() {
+        let event = Event::Exited {
+            worker: WorkerId(3),
+            slot: 1,
+            pid: 811,
+            cause: ExitCause::Signaled { signal: 11, core_dumped: false },
+            status: ExitStatus::from_raw(11),
+            lost: 2,
+        };
+        assert_eq!(
+            event.to_string(),
+            "slot 1 (worker 3, pid 811) exited: SIGSEGV, 2 connections lost"
+        );
+    }
+}

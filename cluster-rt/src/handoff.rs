@@ -1,0 +1,206 @@
+//! The handoff queue of one slot and listener: accepted connections on their way to a worker.
+//!
+//! One packet is one connection: its descriptor and its peer's address. The queue belongs to the slot,
+//! not to a process: the master keeps both ends, and a worker gets a copy of the receiving one. What
+//! waits when the worker dies is served by its replacement, or taken back by the dispatcher. There is
+//! no acknowledgement and no table: a connection is in exactly one queue or in exactly one process.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
+
+use rustix::io::Errno;
+
+use crate::sys::{
+    fdpass::{self, Spare},
+    socket::{bytes_waiting, seqpacket_pair},
+};
+
+/// A worker with this many connections waiting is not available. Far below what the socket holds (278
+/// packets under the default send buffer), so that connections wait in the master's choice, not
+/// behind a worker that has stopped.
+pub(crate) const WAITING_MAX: u64 = 64;
+
+/// A connection and where it came from.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Both ends, as the master has them.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    sending: OwnedFd,
+    receiving: Arc<OwnedFd>,
+}
+
+/// Why a connection was given back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The socket holds no more.
+    Full,
+    /// Too many descriptors are on their way for this user (ETOOMANYREFS); only time helps.
+    TooManyInFlight,
+    /// A worker shut the queue down; another has to be made.
+    Broken,
+}
+
+impl Queue {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (sending, receiving) = seqpacket_pair()?;
+        Ok(Self { sending, receiving: Arc::new(receiving) })
+    }
+
+    /// The end that a worker gets a copy of.
+    pub(crate) fn receiving_end(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.receiving)
+    }
+
+    /// Puts a connection into the queue, or gives it back.
+    pub(crate) fn send(&self, connection: Connection) -> Result<(), (Connection, Refusal)> {
+        let bytes = encode_peer(connection.peer);
+        match fdpass::send(&self.sending, &bytes, &[connection.socket.as_fd()]) {
+            Ok(()) => Ok(()),
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err((connection, Refusal::Full)),
+            Err(Errno::TOOMANYREFS) => Err((connection, Refusal::TooManyInFlight)),
+            Err(_) => Err((connection, Refusal::Broken)),
+        }
+    }
+
+    /// How many connections wait; exact at the moment of the call.
+    pub(crate) fn waiting(&self) -> u64 {
+        waiting(&self.receiving)
+    }
+
+    /// Takes one waiting connection out again.
+    pub(crate) fn take_back(&self, spare: &Spare) -> Result<Option<Connection>, Errno> {
+        receive(self.receiving.as_fd(), spare)
+    }
+}
+
+/// How many connections wait behind the receiving end `fd`.
+pub(crate) fn waiting(fd: impl AsFd) -> u64 {
+    // Every packet has the same size, so FIONREAD counts them (unix(7)).
+    bytes_waiting(fd).map_or(0, |bytes| bytes / PEER_BYTES as u64)
+}
+
+/// Receives one connection, or `None` if none waits.
+///
+/// # Errors
+/// EMFILE or ENFILE while this process has no descriptor free: nothing was received then. EPIPE if
+/// the queue was shut down. EBADMSG if a connection was lost: another thread took the descriptor that
+/// was free (see `Spare`).
+pub(crate) fn receive(fd: BorrowedFd<'_>, spare: &Spare) -> Result<Option<Connection>, Errno> {
+    let mut bytes = [0; PEER_BYTES];
+    let packet = match spare.with(|| fdpass::receive(fd, &mut bytes)) {
+        Ok(packet) => packet,
+        Err(Errno::AGAIN) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if packet.bytes == 0 {
+        return Err(Errno::PIPE);
+    }
+    match packet.fds.into_iter().next() {
+        Some(socket) => Ok(Some(Connection { socket, peer: decode_peer(bytes) })),
+        None => Err(Errno::BADMSG),
+    }
+}
+
+/// Family, port, flow, scope and address.
+const PEER_BYTES: usize = 1 + 2 + 4 + 4 + 16;
+
+fn encode_peer(peer: SocketAddr) -> [u8; PEER_BYTES] {
+    let (family, flow, scope, ip) = match peer {
+        SocketAddr::V4(v4) => (4, 0, 0, v4.ip().to_ipv6_mapped()),
+        SocketAddr::V6(v6) => (6, v6.flowinfo(), v6.scope_id(), *v6.ip()),
+    };
+    let mut bytes = [0; PEER_BYTES];
+    bytes[0] = family;
+    bytes[1..3].copy_from_slice(&peer.port().to_be_bytes());
+    bytes[3..7].copy_from_slice(&flow.to_be_bytes());
+    bytes[7..11].copy_from_slice(&scope.to_be_bytes());
+    bytes[11..].copy_from_slice(&ip.octets());
+    bytes
+}
+
+fn decode_peer(bytes: [u8; PEER_BYTES]) -> SocketAddr {
+    let [family, p0, p1, f0, f1, f2, f3, s0, s1, s2, s3, ip @ ..] = bytes;
+    let port = u16::from_be_bytes([p0, p1]);
+    let ip = Ipv6Addr::from(ip);
+    if family == 4 {
+        let v4 = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
+        return SocketAddr::new(v4, port);
+    }
+    let flow = u32::from_be_bytes([f0, f1, f2, f3]);
+    let scope = u32::from_be_bytes([s0, s1, s2, s3]);
+    SocketAddrV6::new(ip, port, flow, scope).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(peer: &str) -> Connection {
+        let (socket, _) = seqpacket_pair().expect("a pair");
+        Connection { socket, peer: peer.parse().expect("an address") }
+    }
+
+    fn spare() -> Spare {
+        Spare::new(seqpacket_pair().expect("a pair").0).expect("a copy")
+    }
+
+    #[test]
+    fn peers_survive_the_trip() {
+        for peer in ["127.0.0.1:80", "[::1]:8080", "[fe80::1%7]:65535", "0.0.0.0:0"] {
+            let peer: SocketAddr = peer.parse().expect("an address");
+            assert_eq!(decode_peer(encode_peer(peer)), peer);
+        }
+        // An IPv4 client of a dual-stack listener stays what the kernel called it.
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:80".parse().expect("an address");
+        assert_eq!(decode_peer(encode_peer(mapped)), mapped);
+    }
+
+    #[test]
+    fn what_waits_is_counted_and_can_be_taken_back() {
+        let queue = Queue::new().expect("a queue");
+        for _ in 0..5 {
+            queue.send(connection("127.0.0.1:80")).expect("room");
+        }
+        assert_eq!(queue.waiting(), 5);
+        // A worker takes two, dies, and the next one finds the other three.
+        let spare = spare();
+        for left in [4, 3] {
+            let end = queue.receiving_end();
+            assert!(receive(end.as_fd(), &spare).expect("a queue").is_some());
+            assert_eq!(queue.waiting(), left);
+        }
+        while queue.take_back(&spare).expect("a queue").is_some() {}
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_connection_back() {
+        let queue = Queue::new().expect("a queue");
+        let mut sent = 0_u64;
+        let refusal = loop {
+            match queue.send(connection("127.0.0.1:80")) {
+                Ok(()) => sent += 1,
+                Err((_, refusal)) => break refusal,
+            }
+        };
+        assert_eq!(refusal, Refusal::Full);
+        assert!(sent > WAITING_MAX, "the socket holds more than we put in: {sent}");
+    }
+
+    #[test]
+    fn a_queue_shut_down_by_its_receiver_is_broken() {
+        let queue = Queue::new().expect("a queue");
+        rustix::net::shutdown(&*queue.receiving, rustix::net::Shutdown::Both).expect("shut down");
+        let refused = queue.send(connection("127.0.0.1:80")).expect_err("broken");
+        assert_eq!(refused.1, Refusal::Broken);
+    }
+}

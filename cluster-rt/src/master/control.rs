@@ -1,0 +1,418 @@
+//! The supervisor's thread: the one loop that owns the state of the cluster.
+//!
+//! Turns what happens into inputs of the supervisor and carries out its actions. Never waits for a
+//! process: everything is non-blocking, and what is to come has a deadline in the supervisor. What a
+//! worker sends can end that worker, and nothing else.
+
+mod frames;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, mpsc},
+    time::Instant,
+};
+
+use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags};
+use tokio::sync::oneshot;
+
+use super::{
+    dispatcher::{self, Dispatcher, Notice},
+    handle::{Command, Desk, Stopped},
+    listeners::Listeners,
+    main_thread::{self, MainThread, News},
+    report::Report,
+    spawner::{Answer, ZygoteHandle},
+    supervisor::{Action, Input, Supervisor},
+    workers::Workers,
+};
+use crate::{
+    config::Config,
+    event::{DisplayStatus, Event, ExitCause, WorkerStatus},
+    id::WorkerId,
+    sys::{
+        process,
+        wake::{Wake, poll_until},
+    },
+    wire::ToWorker,
+};
+
+/// The generation of the code that the master was started with. Reload will make others.
+pub(super) const FIRST_GENERATION: u32 = 1;
+
+/// What the other threads tell this one.
+#[derive(Debug)]
+pub(super) enum Message {
+    News(News),
+    Notice(Notice),
+    Command(Command),
+    /// The master's branch has ended, with this code if it is to end the cluster.
+    BranchEnded { code: i32 },
+}
+
+/// The other threads' way to this one.
+#[derive(Clone, Debug)]
+pub(super) struct ControlHandle {
+    messages: mpsc::Sender<Message>,
+    wake: Wake,
+}
+
+impl ControlHandle {
+    pub(super) fn tell(&self, message: Message) {
+        // Fails only while the process ends.
+        let _ = self.messages.send(message);
+        self.wake.ring();
+    }
+}
+
+/// What this thread is given.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) supervisor: Supervisor,
+    pub(super) workers: Workers,
+    pub(super) scoreboard: OwnedFd,
+    pub(super) main_thread: MainThread,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) report: Report,
+    pub(super) desk: Arc<Desk>,
+    /// Whether a controlling terminal was there at the start, so that it can go away.
+    pub(super) had_terminal: bool,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Control {
+    parts: Parts,
+    inbox: mpsc::Receiver<Message>,
+    wake: Wake,
+    zygote: Option<ZygoteHandle>,
+    listeners: Listeners,
+    /// Workers that are told to drain as soon as the dispatcher has let go of their slots.
+    leaving: BTreeMap<usize, WorkerId>,
+    /// The dispatcher has closed everything: nothing is dispatched any more.
+    dispatch_over: bool,
+    /// Who waits for the end.
+    waiting: Vec<oneshot::Sender<Stopped>>,
+    tally: Stopped,
+    /// Actions of the supervisor's that could not be carried out; fed back as inputs.
+    failures: Vec<Input>,
+    ended: bool,
+}
+
+/// A channel to a thread that is yet to start.
+pub(super) fn channel() -> io::Result<(ControlHandle, mpsc::Receiver<Message>)> {
+    // Its senders are the master's own threads, each of which sends the consequences of kernel events
+    // that this thread has caused; a handle's orders are the user's own doing.
+    let (messages, inbox) = mpsc::channel();
+    Ok((ControlHandle { messages, wake: Wake::new()? }, inbox))
+}
+
+impl Control {
+    pub(super) fn new(
+        parts: Parts,
+        handle: &ControlHandle,
+        inbox: mpsc::Receiver<Message>,
+    ) -> Self {
+        Self {
+            parts,
+            inbox,
+            wake: handle.wake.clone(),
+            zygote: None,
+            listeners: Listeners::default(),
+            leaving: BTreeMap::new(),
+            dispatch_over: false,
+            waiting: Vec::new(),
+            tally: Stopped { drained: 0, killed: 0 },
+            failures: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Runs until everything is reaped.
+    pub(super) fn run(mut self) {
+        self.feed(Input::Start);
+        while !self.ended {
+            self.sleep();
+            self.wake.hush();
+            while let Ok(message) = self.inbox.try_recv() {
+                self.take(message);
+            }
+            self.read_zygote();
+            self.read_workers();
+            self.feed(Input::Tick);
+        }
+    }
+
+    /// Sleeps until a message, a frame, room for a frame that waits, or the supervisor's deadline.
+    fn sleep(&self) {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+        if let Some(link) = self.zygote.as_ref().and_then(ZygoteHandle::link) {
+            fds.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN));
+        }
+        for worker in self.parts.workers.by_id.values().filter(|w| !w.deaf) {
+            let room = if worker.outbox.is_waiting() { PollFlags::OUT } else { PollFlags::empty() };
+            fds.push(PollFd::from_borrowed_fd(worker.link.as_fd(), PollFlags::IN | room));
+        }
+        if poll_until(&mut fds, self.parts.supervisor.next_deadline()).is_err() {
+            // ENOMEM is all that is left; a pause, so that it does not become a spin.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::News(news) => self.take_news(news),
+            Message::Notice(notice) => self.take_notice(notice),
+            Message::Command(Command::Stop { done }) => {
+                self.waiting.push(done);
+                self.feed(Input::Stop { code: 0 });
+            }
+            Message::Command(Command::Kill { done }) => {
+                self.waiting.push(done);
+                // As a shell reports a process that KILL ended.
+                self.feed(Input::Kill { code: 128 + Signal::SIGKILL as i32 });
+            }
+            Message::BranchEnded { code: 0 } => {}
+            Message::BranchEnded { code } => {
+                self.parts.report.warn(format!("the master's branch failed (code {code}): stopping"));
+                self.feed(Input::Stop { code });
+            }
+        }
+    }
+
+    fn take_news(&mut self, news: News) {
+        match news {
+            News::Signal(signal) => self.take_signal(signal),
+            News::ZygoteStarted { pid } => {
+                let started = self.zygote.as_mut().map_or(Ok(()), |z| z.started(pid));
+                if let Err(error) = started {
+                    self.parts.report.warn(format!("zygote (pid {pid}): {error}"));
+                }
+            }
+            News::ZygoteNotStarted { reason } => {
+                self.zygote = None;
+                self.feed(Input::ZygoteExited { reason });
+            }
+            News::Reaped { pid, status } => {
+                if self.zygote.as_ref().and_then(ZygoteHandle::pid) == Some(pid) {
+                    self.read_zygote();
+                    let words = self.zygote.take().and_then(ZygoteHandle::last_words);
+                    let reason = words.unwrap_or_else(|| DisplayStatus(status).to_string());
+                    return self.feed(Input::ZygoteExited { reason });
+                }
+                let Some(worker) = self.parts.workers.with_pid(pid) else { return };
+                // What it said before its end counts, in the order in which it happened.
+                self.read_worker(worker, usize::MAX);
+                let (lost, _) = self.parts.workers.counts(worker);
+                self.feed(Input::Reaped { worker, status, lost });
+                if let Some(gone) = self.parts.workers.remove(worker) {
+                    self.leaving.remove(&gone.slot);
+                }
+            }
+        }
+    }
+
+    fn take_signal(&mut self, signal: Signal) {
+        let report = &self.parts.report;
+        match signal {
+            Signal::SIGTERM => {
+                report.info("TERM: stopping".to_owned());
+                self.feed(Input::Stop { code: 0 });
+            }
+            Signal::SIGINT => {
+                report.info("INT: stopping (again after a second: kill)".to_owned());
+                self.feed(Input::Interrupt);
+            }
+            Signal::SIGQUIT => {
+                report.info("QUIT: killing all workers".to_owned());
+                self.feed(Input::Kill { code: 128 + Signal::SIGQUIT as i32 });
+            }
+            Signal::SIGHUP if self.parts.had_terminal && process::terminal_is_gone() => {
+                report.info("HUP, and the terminal is gone: stopping".to_owned());
+                self.feed(Input::Stop { code: 0 });
+            }
+            other => {
+                report.warn(format!("{other}: this version has no order for it; nothing is done"));
+            }
+        }
+    }
+
+    fn take_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Withdrawn { slot } => {
+                if let Some(worker) = self.leaving.remove(&slot) {
+                    self.send(worker, &ToWorker::Drain, None);
+                }
+            }
+            Notice::Closed => {
+                self.dispatch_over = true;
+                self.feed(Input::ListenersClosed);
+            }
+            Notice::QueueBroken { listener, slot } => {
+                if let Ok(queue) = self.listeners.renew_queue(listener, slot) {
+                    let order = dispatcher::Order::Queue { listener, slot, queue };
+                    self.parts.dispatcher.order(order);
+                }
+                let sitting = self.parts.workers.by_id.iter().find(|(_, w)| w.slot == slot);
+                if let Some((&worker, _)) = sitting {
+                    self.misbehaved(worker, "it shut down its handoff queue".to_owned());
+                }
+            }
+            Notice::Trouble(text) => self.parts.report.warn(text),
+        }
+    }
+
+    fn misbehaved(&mut self, worker: WorkerId, what: String) {
+        if let Some(handle) = self.parts.workers.by_id.get_mut(&worker) {
+            handle.deaf = true;
+        }
+        self.feed(Input::Misbehaved { worker, what });
+    }
+
+    /// Gives the supervisor an input, carries out what it decides, and tells.
+    fn feed(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        let mut events = Vec::new();
+        while let Some(input) = inputs.pop() {
+            for action in self.parts.supervisor.step(input, Instant::now()) {
+                self.carry_out(action, &mut events);
+            }
+            inputs.append(&mut self.failures);
+        }
+        if events.is_empty() {
+            return;
+        }
+        for event in &events {
+            if let Event::Exited { cause: ExitCause::Stopped, status, .. } = event {
+                let count =
+                    if status.success() { &mut self.tally.drained } else { &mut self.tally.killed };
+                *count += 1;
+            }
+        }
+        self.parts.report.events(&events);
+        self.parts.desk.publish(&events, self.snapshot());
+    }
+
+    fn snapshot(&self) -> Vec<WorkerStatus> {
+        let status = |(worker, slot, pid, state)| {
+            let since = self.parts.workers.by_id.get(&worker)?.since;
+            let (active, served) = self.parts.workers.counts(worker);
+            let generation = FIRST_GENERATION;
+            Some(WorkerStatus { worker, slot, pid, generation, state, since, active, served })
+        };
+        self.parts.supervisor.workers().filter_map(status).collect()
+    }
+
+    fn carry_out(&mut self, action: Action, events: &mut Vec<Event>) {
+        use dispatcher::Order;
+        match action {
+            Action::ExecZygote => self.exec_zygote(),
+            Action::KillZygote => {
+                if let Some(Err(error)) = self.zygote.as_mut().map(ZygoteHandle::kill) {
+                    self.parts.report.warn(format!("kill of the zygote: {error}"));
+                }
+            }
+            Action::Spawn { worker, slot } => self.spawn(worker, slot),
+            Action::Forget { worker } => drop(self.parts.workers.remove(worker)),
+            Action::Admit { slot, listener } => {
+                self.parts.dispatcher.order(Order::Admit { listener, slot });
+            }
+            Action::Vacate { slot } => self.parts.dispatcher.order(Order::Vacate { slot }),
+            Action::Drain { worker } => self.drain(worker),
+            Action::Kill { worker } => {
+                let killed = self.parts.workers.by_id.get(&worker).map(|w| w.kill());
+                if let Some(Err(error)) = killed {
+                    self.parts.report.warn(format!("kill of worker {worker}: {error}"));
+                }
+            }
+            Action::OpenDispatch => self.parts.dispatcher.order(Order::Open),
+            Action::CloseListeners => {
+                self.listeners.close();
+                self.parts.dispatcher.order(Order::Close);
+            }
+            Action::Emit(event) => events.push(event),
+            Action::Warn(text) => self.parts.report.warn(text),
+            Action::End { code } => self.end(code),
+        }
+    }
+
+    fn exec_zygote(&mut self) {
+        match ZygoteHandle::new() {
+            Ok((handle, link)) => {
+                self.zygote = Some(handle);
+                let order = main_thread::Order::Exec { link, generation: FIRST_GENERATION };
+                self.parts.main_thread.order(order);
+            }
+            Err(error) => {
+                let reason = format!("socketpair: {error}");
+                self.failures.push(Input::ZygoteExited { reason });
+            }
+        }
+    }
+
+    fn spawn(&mut self, worker: WorkerId, slot: usize) {
+        let failed = |errno: Option<i32>| Input::SpawnFailed {
+            worker,
+            errno: errno.unwrap_or(nix::libc::EAGAIN),
+        };
+        let ends = match self.parts.workers.add(worker, slot) {
+            Ok(ends) => ends,
+            Err(error) => return self.failures.push(failed(error.raw_os_error())),
+        };
+        let row = self.parts.workers.by_id.get(&worker).map_or(0, |w| w.row);
+        let asked = self.zygote.as_ref().map(|zygote| zygote.spawn(worker, slot, row, &ends));
+        if !matches!(asked, Some(Ok(()))) {
+            self.failures.push(failed(None));
+        }
+    }
+
+    fn drain(&mut self, worker: WorkerId) {
+        let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
+        if self.dispatch_over {
+            return self.send(worker, &ToWorker::Drain, None);
+        }
+        // The order follows when nothing can be dispatched to the worker any more.
+        self.leaving.insert(slot, worker);
+        self.parts.dispatcher.order(dispatcher::Order::Withdraw { slot });
+    }
+
+    fn send(&mut self, worker: WorkerId, frame: &ToWorker, fd: Option<Arc<OwnedFd>>) {
+        let sent = self.parts.workers.by_id.get_mut(&worker).map(|w| w.send(frame, fd));
+        if let Some(Err(what)) = sent {
+            self.failures.push(Input::Misbehaved { worker, what });
+        }
+    }
+
+    fn end(&mut self, code: i32) {
+        self.ended = true;
+        for waiting in self.waiting.drain(..) {
+            let _ = waiting.send(self.tally);
+        }
+        self.parts.desk.close();
+        self.parts.main_thread.order(main_thread::Order::End { code });
+    }
+
+    fn read_zygote(&mut self) {
+        let Some(zygote) = &mut self.zygote else { return };
+        for answer in zygote.read(&self.parts.scoreboard) {
+            match answer {
+                Answer::Up => self.feed(Input::ZygoteUp),
+                Answer::SpawnFailed { worker, errno } => {
+                    self.feed(Input::SpawnFailed { worker, errno });
+                }
+                Answer::Spawned { worker, pid } => {
+                    // First of all it is somebody's to reap, wanted or not.
+                    self.parts.main_thread.order(main_thread::Order::Watch { pid });
+                    let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { continue };
+                    if let Err(error) = handle.set_pid(pid) {
+                        self.parts.report.warn(format!("worker {worker} (pid {pid}): {error}"));
+                    }
+                    self.feed(Input::Spawned { worker, pid: pid.unsigned_abs() });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the frames of workers mean to the master.
+//!
+//! Everything here is believed in nothing: a listener that the worker does not have, an answer that it
+//! does not take, a second hello end that worker.
+
+use std::os::fd::OwnedFd;
+
+use super::{Control, FIRST_GENERATION, Input};
+use crate::{
+    id::{ListenerId, WorkerId},
+    link::LinkError,
+    master::{dispatcher::Order, listeners::Key},
+    wire::{BindRefused, Bound, FromWorker, Go, PROTOCOL_VERSION, ToWorker},
+};
+
+/// Frames read from one worker before the others get their turn.
+const FRAMES_AT_ONCE: usize = 32;
+
+impl Control {
+    pub(super) fn read_workers(&mut self) {
+        let ids: Vec<WorkerId> = self.parts.workers.by_id.keys().copied().collect();
+        for id in ids {
+            self.read_worker(id, FRAMES_AT_ONCE);
+            let Some(worker) = self.parts.workers.by_id.get_mut(&id) else { continue };
+            // An error is the end of the link, which reading sees as well.
+            let _ = worker.outbox.flush(&worker.link);
+        }
+    }
+
+    /// Reads at most `most` frames; when the worker has ended, all that are left.
+    pub(super) fn read_worker(&mut self, id: WorkerId, most: usize) {
+        for _ in 0..most {
+            let Some(worker) = self.parts.workers.by_id.get_mut(&id).filter(|w| !w.deaf) else {
+                return;
+            };
+            match worker.link.receive() {
+                Ok(Some((frame, _unasked))) => self.take_frame(id, frame),
+                Ok(None) => return,
+                Err(LinkError::Closed) => {
+                    worker.deaf = true;
+                    self.feed(Input::LinkClosed { worker: id });
+                }
+                Err(error) => self.misbehaved(id, error.to_string()),
+            }
+        }
+    }
+
+    fn take_frame(&mut self, worker: WorkerId, frame: FromWorker) {
+        match frame {
+            FromWorker::Hello { protocol } => self.greet(worker, protocol),
+            FromWorker::Online => self.feed(Input::Online { worker }),
+            FromWorker::Bind { request, addr, nth, backlog } => {
+                self.bind(worker, request, Key { addr, nth }, backlog);
+            }
+            FromWorker::Accepting { listener } if self.has(worker, listener) => {
+                self.feed(Input::Accepting { worker, listener });
+            }
+            FromWorker::Share { request, listener } if self.has(worker, listener) => {
+                self.share(worker, request, listener);
+            }
+            FromWorker::Unlisten { listener } if self.has(worker, listener) => {
+                self.unlisten(worker, listener);
+            }
+            // After the close a worker may still speak of a listener that is gone.
+            FromWorker::Accepting { .. }
+            | FromWorker::Share { .. }
+            | FromWorker::Unlisten { .. } => {}
+            FromWorker::Ready => self.feed(Input::SaidReady { worker }),
+            FromWorker::StopAsked => self.feed(Input::StopAsked { worker }),
+            FromWorker::Ended { code, panicked } => {
+                self.feed(Input::MainEnded { worker, code, panicked });
+            }
+        }
+    }
+
+    fn has(&self, worker: WorkerId, listener: ListenerId) -> bool {
+        self.parts.workers.by_id.get(&worker).is_some_and(|w| w.listeners.contains(&listener))
+            && self.listeners.get(listener).is_some()
+    }
+
+    fn greet(&mut self, worker: WorkerId, protocol: u32) {
+        if protocol != PROTOCOL_VERSION {
+            let what = format!("it speaks protocol {protocol}, the master {PROTOCOL_VERSION}");
+            return self.misbehaved(worker, what);
+        }
+        let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
+        self.feed(Input::Greeted { worker });
+        let config = &self.parts.config;
+        let go = Go {
+            slot,
+            generation: FIRST_GENERATION,
+            flavor: config.flavor,
+            worker_threads: config.worker_threads.unwrap_or(1),
+        };
+        self.send(worker, &ToWorker::Go(go), None);
+    }
+
+    fn bind(&mut self, worker: WorkerId, request: u32, key: Key, backlog: u32) {
+        let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
+        let slot = handle.slot;
+        match self.listeners.open(key, backlog, slot, &handle.listeners) {
+            Err(refused) => self.answer_bind(worker, request, Err(refused), None),
+            Ok(opened) => {
+                let (listener, addr) = (opened.listener, opened.addr);
+                if let Some(socket) = opened.socket {
+                    self.parts.report.info(format!("listening on {addr}"));
+                    self.parts.dispatcher.order(Order::Listen { listener, socket });
+                }
+                if let Some(queue) = opened.queue {
+                    self.parts.dispatcher.order(Order::Queue { listener, slot, queue });
+                }
+                if let Some(handle) = self.parts.workers.by_id.get_mut(&worker) {
+                    handle.listeners.insert(listener);
+                }
+                self.feed(Input::Bound { worker, addr });
+                let bound = Bound { listener, addr };
+                self.answer_bind(worker, request, Ok(bound), Some(opened.receiving));
+            }
+        }
+    }
+
+    fn answer_bind(
+        &mut self,
+        worker: WorkerId,
+        request: u32,
+        outcome: Result<Bound, BindRefused>,
+        fd: Option<std::sync::Arc<OwnedFd>>,
+    ) {
+        self.send(worker, &ToWorker::Bound { request, outcome }, fd);
+    }
+
+    /// The worker is to accept from the socket itself: it counts as ready, and the dispatcher leaves
+    /// its slot out.
+    fn share(&mut self, worker: WorkerId, request: u32, listener: ListenerId) {
+        let Some(socket) = self.listeners.get(listener).map(|l| l.socket.clone()) else { return };
+        self.feed(Input::Accepting { worker, listener });
+        let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
+        self.parts.dispatcher.order(Order::Share { listener, slot });
+        self.send(worker, &ToWorker::Shared { request }, Some(socket));
+    }
+
+    fn unlisten(&mut self, worker: WorkerId, listener: ListenerId) {
+        let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
+        let slot = handle.slot;
+        handle.listeners.remove(&listener);
+        self.feed(Input::Unlistened { worker, listener });
+        if self.listeners.drop_by(listener, slot) {
+            self.parts.dispatcher.order(Order::Discard { listener });
+        } else {
+            self.parts.dispatcher.order(Order::Unlisten { listener, slot });
+        }
+    }
+}

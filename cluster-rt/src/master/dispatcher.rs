@@ -1,0 +1,243 @@
+//! The dispatcher: a plain thread that accepts connections and hands each to the slot whose turn it is.
+//!
+//! Does nothing else: no user code, no wait on a worker, no allocation per connection. It alone touches
+//! the handoff queues' sending ends. A connection leaves it only into a queue; one that no queue takes
+//! is held and offered again. While nobody is available it does not accept, and the kernel's backlog
+//! holds what comes.
+
+mod lane;
+mod listening;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags};
+
+use self::listening::Listening;
+use crate::{
+    handoff::Queue,
+    id::ListenerId,
+    sys::{
+        fdpass::Spare,
+        signal,
+        wake::{Wake, poll_until},
+    },
+};
+
+/// What the dispatcher is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Accept from this socket.
+    Listen { listener: ListenerId, socket: Arc<OwnedFd> },
+    /// This is the slot's queue for the listener; it replaces one that was broken.
+    Queue { listener: ListenerId, slot: usize, queue: Arc<Queue> },
+    /// The slot's worker accepts on the listener.
+    Admit { listener: ListenerId, slot: usize },
+    /// The slot's worker takes nothing new; answer with `Notice::Withdrawn`.
+    Withdraw { slot: usize },
+    /// The slot's worker has ended: what waits may be taken back.
+    Vacate { slot: usize },
+    /// The slot's worker dropped the listener, others have it.
+    Unlisten { listener: ListenerId, slot: usize },
+    /// The slot's worker accepts from the socket itself.
+    Share { listener: ListenerId, slot: usize },
+    /// Nobody has the listener any more: close it.
+    Discard { listener: ListenerId },
+    /// Begin to accept.
+    Open,
+    /// Accept what waits, hand it over, close; answer with `Notice::Closed`.
+    Close,
+}
+
+/// What the dispatcher tells.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// Nothing was dispatched to the slot since, nor will be.
+    Withdrawn { slot: usize },
+    /// Every listener is closed and every connection that the kernel had accepted is in a queue.
+    Closed,
+    /// The slot's queue was shut down by its worker. Another is needed.
+    QueueBroken { listener: ListenerId, slot: usize },
+    /// Something a person should know.
+    Trouble(String),
+}
+
+/// The master's hold on the thread.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    orders: mpsc::Sender<Order>,
+    wake: Wake,
+}
+
+impl Dispatcher {
+    /// Starts the thread; it tells `notify` what it has to tell.
+    pub(super) fn start(notify: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
+        // Not bounded by a number: each order is the consequence of one supervisor action, of which
+        // there are a few for each worker's life, and the thread never waits for anybody.
+        let (orders, inbox) = mpsc::channel();
+        let wake = Wake::new()?;
+        let state = State {
+            inbox,
+            wake: wake.clone(),
+            spare: Spare::new(&wake)?,
+            listeners: BTreeMap::new(),
+            open: false,
+            closing: Closing::No,
+            told_remedy: false,
+        };
+        thread::Builder::new().name("cluster-dispatch".to_owned()).spawn(move || {
+            signal::block_on_this_thread();
+            state.run(&notify);
+        })?;
+        Ok(Self { orders, wake })
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        // The thread ends only with the process.
+        let _ = self.orders.send(order);
+        self.wake.ring();
+    }
+}
+
+/// How long closing waits for workers to take what is in their queues.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    Since(Instant),
+    Done,
+}
+
+/// What the thread knows.
+#[derive(Debug)]
+struct State {
+    inbox: mpsc::Receiver<Order>,
+    wake: Wake,
+    /// For taking connections back at the descriptor limit.
+    spare: Spare,
+    listeners: BTreeMap<ListenerId, Listening>,
+    open: bool,
+    closing: Closing,
+    /// The remedy for ETOOMANYREFS has been said.
+    told_remedy: bool,
+}
+
+impl State {
+    fn run(mut self, notify: &dyn Fn(Notice)) {
+        loop {
+            if !self.take_orders(notify) {
+                return;
+            }
+            if self.closing != Closing::Done {
+                self.pass(notify);
+            }
+            self.finish_close(notify);
+            self.sleep();
+        }
+    }
+
+    /// Tells when closing is done: when the workers have taken everything, or when a second was not
+    /// enough for that and everything is where a worker can take it.
+    fn finish_close(&mut self, notify: &dyn Fn(Notice)) {
+        let Closing::Since(since) = self.closing else { return };
+        let now = Instant::now();
+        let patient = now.duration_since(since) < CLOSE_PATIENCE;
+        if self.listeners.values_mut().all(|l| l.is_finished(now, patient)) {
+            // From here on workers stop accepting: nothing is taken back to be given to another.
+            self.closing = Closing::Done;
+            notify(Notice::Closed);
+        }
+    }
+
+    /// One round over all listeners: accept, hand over, look after what waits.
+    fn pass(&mut self, notify: &dyn Fn(Notice)) {
+        let now = Instant::now();
+        for (&listener, listening) in &mut self.listeners {
+            if self.open || self.closing != Closing::No {
+                listening.dispatch(now);
+            }
+            listening.look_after_waiting(now, &self.spare);
+            for slot in listening.broken_lanes(&self.spare) {
+                notify(Notice::QueueBroken { listener, slot });
+            }
+            for trouble in listening.take_troubles() {
+                if trouble.once && std::mem::replace(&mut self.told_remedy, true) {
+                    continue;
+                }
+                notify(Notice::Trouble(trouble.text));
+            }
+        }
+    }
+
+    /// Carries out what was ordered; `false` when the master is gone.
+    fn take_orders(&mut self, notify: &dyn Fn(Notice)) -> bool {
+        self.wake.hush();
+        loop {
+            let order = match self.inbox.try_recv() {
+                Ok(order) => order,
+                Err(mpsc::TryRecvError::Empty) => return true,
+                Err(mpsc::TryRecvError::Disconnected) => return false,
+            };
+            match order {
+                Order::Listen { listener, socket } => {
+                    self.listeners.insert(listener, Listening::new(socket));
+                }
+                Order::Queue { listener, slot, queue } => {
+                    self.with(listener, |l| l.set_queue(slot, queue));
+                }
+                Order::Admit { listener, slot } => self.with(listener, |l| l.admit(slot)),
+                Order::Unlisten { listener, slot } => self.with(listener, |l| l.withdraw(slot)),
+                Order::Withdraw { slot } => {
+                    self.listeners.values_mut().for_each(|l| l.withdraw(slot));
+                    let now = Instant::now();
+                    for listening in self.listeners.values_mut() {
+                        listening.look_after_waiting(now, &self.spare);
+                    }
+                    notify(Notice::Withdrawn { slot });
+                }
+                Order::Vacate { slot } => {
+                    self.listeners.values_mut().for_each(|l| l.withdraw(slot));
+                }
+                Order::Share { listener, slot } => self.with(listener, |l| l.share(slot)),
+                Order::Discard { listener } => drop(self.listeners.remove(&listener)),
+                Order::Open => self.open = true,
+                Order::Close => {
+                    self.closing = Closing::Since(Instant::now());
+                    self.listeners.values_mut().for_each(Listening::begin_close);
+                }
+            }
+        }
+    }
+
+    fn with(&mut self, listener: ListenerId, change: impl FnOnce(&mut Listening)) {
+        if let Some(listening) = self.listeners.get_mut(&listener) {
+            change(listening);
+        }
+    }
+
+    /// Sleeps until an order, a connection for somebody, or the next thing to look after.
+    fn sleep(&self) {
+        let now = Instant::now();
+        let accepting = |l: &&Listening| self.open && l.is_accepting(now);
+        let sockets = self.listeners.values().filter(accepting).filter_map(Listening::socket);
+        let mut fds: Vec<PollFd<'_>> = std::iter::once(self.wake.as_fd())
+            .chain(sockets)
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        let deadline = match self.closing {
+            Closing::Done => None,
+            _ => self.listeners.values().filter_map(|l| l.next_deadline(now)).min(),
+        };
+        if poll_until(&mut fds, deadline).is_err() {
+            // ENOMEM is all that is left; a pause, so that it does not become a spin.
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

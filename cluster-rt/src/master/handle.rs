@@ -1,0 +1,171 @@
+//! `Master`, the owner's handle on the cluster, and `Events`.
+//!
+//! Holds no state of the cluster: orders go to the supervisor's thread, snapshots and events come from
+//! it. Nothing here can block or stall that thread.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use tokio::sync::{broadcast, oneshot};
+
+use super::control::{ControlHandle, Message};
+use crate::event::{Event, WorkerStatus};
+
+/// Events kept for a reader that is slow, or has not come yet.
+const EVENTS_KEPT: usize = 1024;
+
+/// What an owner may order.
+#[derive(Debug)]
+pub(super) enum Command {
+    Stop { done: oneshot::Sender<Stopped> },
+    Kill { done: oneshot::Sender<Stopped> },
+}
+
+/// What the supervisor's thread and the handles share.
+#[derive(Debug)]
+pub(super) struct Desk {
+    control: ControlHandle,
+    workers: Mutex<Arc<[WorkerStatus]>>,
+    /// `None` when the cluster has ended, so that every stream ends.
+    events: Mutex<Option<broadcast::Sender<Event>>>,
+    /// The reader from the start, until the first `events()` takes it.
+    first: Mutex<Option<broadcast::Receiver<Event>>>,
+}
+
+impl Desk {
+    pub(super) fn new(control: ControlHandle) -> Arc<Self> {
+        let (events, first) = broadcast::channel(EVENTS_KEPT);
+        Arc::new(Self {
+            control,
+            workers: Mutex::new(Arc::new([])),
+            events: Mutex::new(Some(events)),
+            first: Mutex::new(Some(first)),
+        })
+    }
+
+    pub(super) fn publish(&self, events: &[Event], workers: Vec<WorkerStatus>) {
+        *lock(&self.workers) = workers.into();
+        if let Some(sender) = &*lock(&self.events) {
+            for event in events {
+                // Nobody listening is fine; the first reader has not come or all have gone.
+                let _ = sender.send(event.clone());
+            }
+        }
+    }
+
+    /// Ends every stream of events.
+    pub(super) fn close(&self) {
+        drop(lock(&self.events).take());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The owner's handle on the cluster, in the master process.
+///
+/// It is given to the master's branch: [`Role::Master`](crate::Role::Master), or the function named by
+/// `master = ...`. That branch runs on a thread and runtime of its own; whatever it does, the
+/// supervision of the workers goes on beside it. Clones are the same handle.
+#[derive(Clone, Debug)]
+#[doc(alias = "primary")]
+pub struct Master(pub(super) Arc<Desk>);
+
+impl Master {
+    /// The workers that live now, in the order of their identities.
+    ///
+    /// A snapshot: it changes no more after it was taken.
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        lock(&self.0.workers).to_vec()
+    }
+
+    /// What happens in the cluster from now on; the first call also gets what happened before it.
+    ///
+    /// Each stream keeps the last 1024 events for a slow reader. Older ones are dropped, and counted by
+    /// [`Event::Lagged`].
+    pub fn events(&self) -> Events {
+        if let Some(first) = lock(&self.0.first).take() {
+            return Events(first);
+        }
+        match &*lock(&self.0.events) {
+            Some(sender) => Events(sender.subscribe()),
+            // A stream that has ended.
+            None => Events(broadcast::channel(1).1),
+        }
+    }
+
+    /// Stops the cluster as TERM does: no connection that the kernel has accepted is lost, every worker
+    /// drains, and what has not ended after `grace` is killed.
+    ///
+    /// The order is sent when the future is first polled, and done after the last worker was reaped.
+    /// Dropping the future does not cancel it. The master process ends at most a second later.
+    pub fn stop(&self) -> Stopping {
+        Stopping { desk: Some((Arc::clone(&self.0), |done| Command::Stop { done })), answer: None }
+    }
+
+    /// Ends the cluster at once, as QUIT does: SIGKILL to every worker.
+    ///
+    /// Sent and done as for [`stop`](Self::stop).
+    pub fn kill(&self) -> Stopping {
+        Stopping { desk: Some((Arc::clone(&self.0), |done| Command::Kill { done })), answer: None }
+    }
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// Workers that ended as asked.
+    pub drained: usize,
+    /// Workers that had to be killed, at the end of `grace` or because all were.
+    pub killed: usize,
+}
+
+/// The future of [`Master::stop`] and [`Master::kill`].
+///
+/// # Cancel safety
+/// Dropping it after the first poll changes nothing about the stop.
+#[derive(Debug)]
+#[must_use = "an order is sent when its future is first polled"]
+pub struct Stopping {
+    desk: Option<(Arc<Desk>, fn(oneshot::Sender<Stopped>) -> Command)>,
+    answer: Option<oneshot::Receiver<Stopped>>,
+}
+
+impl Future for Stopping {
+    type Output = Stopped;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Stopped> {
+        if let Some((desk, order)) = self.desk.take() {
+            let (done, answer) = oneshot::channel();
+            desk.control.tell(Message::Command(order(done)));
+            self.answer = Some(answer);
+        }
+        let Some(answer) = &mut self.answer else { return Poll::Pending };
+        // An answer that is dropped means that the supervisor has ended, and so the cluster.
+        Pin::new(answer).poll(cx).map(|stopped| stopped.unwrap_or(Stopped { drained: 0, killed: 0 }))
+    }
+}
+
+/// A stream of [`Event`]s, from [`Master::events`].
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    /// The next event; `None` when the cluster has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: an event that was not returned is returned by the next call.
+    pub async fn recv(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(dropped)) => Some(Event::Lagged(dropped)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The master's listening sockets: bound once, shared by every worker that binds the same address.
+//!
+//! Accepts nothing; that is the dispatcher's. A socket closes at stop, or when every slot that had it
+//! has dropped it, never because a worker died.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::Arc,
+};
+
+use nix::libc;
+
+use crate::{
+    handoff::Queue,
+    id::ListenerId,
+    sys::socket::{self, ListenError},
+    wire::BindRefused,
+};
+
+/// What a worker asks for. The n-th bind of one address with port 0 is the same socket in every worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) addr: SocketAddr,
+    pub(super) nth: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) addr: SocketAddr,
+    pub(super) socket: Arc<OwnedFd>,
+    key: Key,
+    queues: BTreeMap<usize, Arc<Queue>>,
+    /// The slots whose present or last worker has it.
+    slots: BTreeSet<usize>,
+}
+
+/// Listeners of one cluster. A worker that asks for more gets EMFILE: it cannot make the master grow.
+const LISTENERS_MAX: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    by_id: BTreeMap<ListenerId, Listener>,
+    next: u32,
+    closed: bool,
+}
+
+/// A bind that went well.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) listener: ListenerId,
+    pub(super) addr: SocketAddr,
+    /// The socket was made just now: the dispatcher has to know it.
+    pub(super) socket: Option<Arc<OwnedFd>>,
+    /// So was the slot's queue.
+    pub(super) queue: Option<Arc<Queue>>,
+    /// What the worker receives from.
+    pub(super) receiving: Arc<OwnedFd>,
+}
+
+impl Listeners {
+    /// Binds `key` for the worker in `slot`, which has `own` open already.
+    pub(super) fn open(
+        &mut self,
+        key: Key,
+        backlog: u32,
+        slot: usize,
+        own: &BTreeSet<ListenerId>,
+    ) -> Result<Opened, BindRefused> {
+        if self.closed {
+            return Err(refused("bind", &io::Error::from_raw_os_error(libc::ESHUTDOWN)));
+        }
+        let known = self.by_id.iter().find(|(_, l)| l.key == key).map(|(&id, _)| id);
+        let (id, fresh) = match known {
+            // As the second bind of a plain program would be.
+            Some(id) if own.contains(&id) => {
+                return Err(refused("bind", &io::Error::from_raw_os_error(libc::EADDRINUSE)));
+            }
+            Some(id) => (id, false),
+            None => (self.listen(key, backlog)?, true),
+        };
+        let Some(listener) = self.by_id.get_mut(&id) else {
+            return Err(refused("bind", &io::Error::other("the listener is gone")));
+        };
+        let (queue, new_queue) = match listener.queues.get(&slot) {
+            Some(queue) => (Arc::clone(queue), false),
+            None => {
+                let queue = Arc::new(Queue::new().map_err(|e| refused("socketpair", &e))?);
+                listener.queues.insert(slot, Arc::clone(&queue));
+                (queue, true)
+            }
+        };
+        listener.slots.insert(slot);
+        Ok(Opened {
+            listener: id,
+            addr: listener.addr,
+            socket: fresh.then(|| Arc::clone(&listener.socket)),
+            receiving: queue.receiving_end(),
+            queue: new_queue.then_some(queue),
+        })
+    }
+
+    fn listen(&mut self, key: Key, backlog: u32) -> Result<ListenerId, BindRefused> {
+        if self.by_id.len() >= LISTENERS_MAX {
+            return Err(refused("bind", &io::Error::from_raw_os_error(libc::EMFILE)));
+        }
+        let failed = |e: ListenError| refused(e.operation, &e.error);
+        let socket = socket::listen_tcp(key.addr, backlog).map_err(failed)?;
+        let addr = socket::local_addr(&socket).map_err(|e| refused("getsockname", &e))?;
+        let id = ListenerId(self.next);
+        self.next += 1;
+        let socket = Arc::new(socket);
+        let (queues, slots) = (BTreeMap::new(), BTreeSet::new());
+        self.by_id.insert(id, Listener { addr, socket, key, queues, slots });
+        Ok(id)
+    }
+
+    pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
+        self.by_id.get(&id)
+    }
+
+    /// A queue in the place of one that a worker has shut down.
+    pub(super) fn renew_queue(&mut self, id: ListenerId, slot: usize) -> io::Result<Arc<Queue>> {
+        let queue = Arc::new(Queue::new()?);
+        if let Some(listener) = self.by_id.get_mut(&id) {
+            listener.queues.insert(slot, Arc::clone(&queue));
+        }
+        Ok(queue)
+    }
+
+    /// The slot's worker dropped the listener; `true` if nobody has it now and it is gone.
+    pub(super) fn drop_by(&mut self, id: ListenerId, slot: usize) -> bool {
+        let Some(listener) = self.by_id.get_mut(&id) else { return false };
+        listener.slots.remove(&slot);
+        let gone = listener.slots.is_empty() && !self.closed;
+        if gone {
+            self.by_id.remove(&id);
+        }
+        gone
+    }
+
+    /// From now on nothing is bound; the sockets themselves are closed by the dispatcher.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        // The queues stay: what waits in them is still to be served.
+        self.by_id.clear();
+    }
+}
+
+fn refused(operation: &str, error: &io::Error) -> BindRefused {
+    BindRefused {
+        operation: operation.to_owned(),
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+    }
+}

@@ -1,0 +1,163 @@
+//! The master: the process that was started. Owns the listening sockets, supervises, routes.
+//!
+//! This file only puts the threads together: the main thread starts and reaps, one thread supervises,
+//! one dispatches, one writes the life-cycle lines, one runs the user's branch. User code can stall
+//! none of the others. Never imports `worker`.
+
+mod control;
+mod dispatcher;
+mod handle;
+mod listeners;
+mod main_thread;
+mod report;
+mod spawner;
+mod supervisor;
+mod workers;
+
+use std::{
+    io,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+
+pub use self::handle::{Events, Master, Stopped, Stopping};
+use self::{
+    control::{Control, ControlHandle, Message, Parts},
+    dispatcher::Dispatcher,
+    handle::Desk,
+    main_thread::Duty,
+    report::Report,
+    supervisor::{Rules, Supervisor},
+    workers::Workers,
+};
+use crate::{
+    config::Config,
+    sys::{
+        fork::Image,
+        process,
+        scoreboard::Scoreboard,
+        signal::{self, Disposition},
+        wake::Wake,
+    },
+};
+
+/// Set for good when this process becomes a master.
+static IS_MASTER: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is the cluster's master: Node's `cluster.isPrimary`.
+#[doc(alias = "isPrimary")]
+pub fn is_master() -> bool {
+    IS_MASTER.load(Ordering::Relaxed)
+}
+
+/// The user's part of the master: gets the handle, returns an exit code.
+pub(crate) type Branch = Box<dyn FnOnce(Master) -> i32 + Send>;
+
+/// How long the master's branch may go on after the last worker was reaped.
+const BRANCH_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Runs the master until everything is reaped; returns the exit code.
+///
+/// `image` was taken, and `init` ran, before: from here on this process has threads.
+///
+/// # Errors
+/// The name of what could not be made, and why.
+pub(crate) fn run(
+    config: Config,
+    workers: usize,
+    image: Image,
+    branch: Option<Branch>,
+    warnings: Vec<String>,
+) -> Result<i32, String> {
+    let failed = |what: &'static str| move |error: io::Error| format!("start: {what}: {error}");
+    IS_MASTER.store(true, Ordering::Relaxed);
+    process::set_title(&process::name(), "master");
+    process::become_subreaper().map_err(failed("prctl PR_SET_CHILD_SUBREAPER"))?;
+    process::raise_nofile();
+    let bell = Wake::new().map_err(failed("eventfd"))?;
+    signal::ring_on(&bell).map_err(failed("eventfd"))?;
+    watch_signals();
+    let had_terminal = !process::terminal_is_gone();
+    let report = Report::start(config.log).map_err(failed("thread"))?;
+    warnings.into_iter().for_each(|warning| report.warn(warning));
+
+    let (control, inbox) = control::channel().map_err(failed("eventfd"))?;
+    let (duty, main_thread) = Duty::new(image, bell);
+    let (board, scoreboard) = Scoreboard::create().map_err(failed("scoreboard"))?;
+    let notify = control.clone();
+    let dispatcher = Dispatcher::start(move |notice| notify.tell(Message::Notice(notice)))
+        .map_err(failed("thread"))?;
+    let desk = Desk::new(control.clone());
+    let parts = Parts {
+        supervisor: Supervisor::new(Rules::from(&config), workers),
+        config,
+        workers: Workers::new(board),
+        scoreboard,
+        main_thread,
+        dispatcher,
+        report: report.clone(),
+        desk: desk.clone(),
+        had_terminal,
+    };
+    let loop_of_control = Control::new(parts, &control, inbox);
+    thread::Builder::new()
+        .name("cluster-control".to_owned())
+        .spawn(move || {
+            signal::block_on_this_thread();
+            loop_of_control.run();
+        })
+        .map_err(failed("thread"))?;
+    let branch = branch.map(|branch| start_branch(branch, Master(desk), control.clone()));
+    let branch = branch.transpose().map_err(failed("thread"))?;
+
+    let code = duty.run(&|news| control.tell(Message::News(news)));
+    if let Some(ended) = branch {
+        // An error means that it has ended; a timeout, that it does not: either way it is over.
+        let _ = ended.recv_timeout(BRANCH_PATIENCE);
+    }
+    report.flush();
+    Ok(code)
+}
+
+/// Runs the user's branch on a thread of its own; the receiver learns of its end.
+fn start_branch(
+    branch: Branch,
+    master: Master,
+    control: ControlHandle,
+) -> io::Result<mpsc::Receiver<()>> {
+    let (ending, ended) = mpsc::channel::<()>();
+    thread::Builder::new().name("cluster-master".to_owned()).spawn(move || {
+        // What a plain program reports for a panic in main.
+        const PANICKED: i32 = 101;
+        let run = std::panic::AssertUnwindSafe(|| branch(master));
+        let code = std::panic::catch_unwind(run).unwrap_or(PANICKED);
+        control.tell(Message::BranchEnded { code });
+        drop(ending);
+    })?;
+    Ok(ended)
+}
+
+/// Handlers for every signal that is an order to the master.
+fn watch_signals() {
+    for signal in [
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ] {
+        // Started under nohup, or in the background by a shell without job control: stays ignored.
+        // SIGCHLD alone has to come: ignored, the kernel would reap and lose the exit codes.
+        if signal == Signal::SIGCHLD || signal::disposition(signal) != Disposition::Ignored {
+            signal::watch(signal);
+        }
+    }
+}

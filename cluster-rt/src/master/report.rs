@@ -1,0 +1,153 @@
+//! What the master says: life-cycle lines on stderr, or to `tracing` when a subscriber is set.
+//!
+//! Through a bounded queue and a thread of its own, since writing can block for ever: stderr may be a
+//! pipe that nobody reads, and any worker can fill it. Lines that do not fit are counted and the count
+//! is said. A closed stderr is no error.
+
+use std::{
+    io,
+    sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::LogLevel,
+    event::Event,
+    sys::{signal, wake::poll_until},
+};
+
+/// Lines that wait for the thread. A line is short, so this is some 100 KiB at most.
+const LINES_MAX: usize = 512;
+
+/// How long the end of the master waits for the last lines to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+enum Order {
+    Line { level: LogLevel, text: String },
+    Flush(SyncSender<()>),
+}
+
+/// The way to the thread.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    level: LogLevel,
+    queue: SyncSender<Order>,
+    dropped: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Report {
+    pub(super) fn start(level: LogLevel) -> io::Result<Self> {
+        let (queue, lines) = mpsc::sync_channel(LINES_MAX);
+        let dropped = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let counted = std::sync::Arc::clone(&dropped);
+        thread::Builder::new().name("cluster-report".to_owned()).spawn(move || {
+            signal::block_on_this_thread();
+            for order in lines {
+                let lost = counted.swap(0, std::sync::atomic::Ordering::Relaxed);
+                if lost > 0 {
+                    write(LogLevel::Warn, &format!("{lost} lines were not written: stderr was full"));
+                }
+                match order {
+                    Order::Line { level, text } => write(level, &text),
+                    Order::Flush(done) => drop(done.send(())),
+                }
+            }
+        })?;
+        Ok(Self { level, queue, dropped })
+    }
+
+    pub(super) fn info(&self, text: String) {
+        self.say(LogLevel::Info, text);
+    }
+
+    pub(super) fn warn(&self, text: String) {
+        self.say(LogLevel::Warn, text);
+    }
+
+    fn say(&self, level: LogLevel, text: String) {
+        if level > self.level {
+            return;
+        }
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Order::Line { level, text }) {
+            self.dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what was said is written, but not long.
+    pub(super) fn flush(&self) {
+        let (done, written) = mpsc::sync_channel(1);
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        let mut order = Order::Flush(done);
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(order) {
+            if Instant::now() > deadline {
+                return;
+            }
+            order = back;
+            thread::sleep(Duration::from_millis(5));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        match written.recv_timeout(left) {
+            Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    /// Says what a person reading along wants to know of `events`: exits with what follows them, and
+    /// the troubles; not each step of a start.
+    pub(super) fn events(&self, events: &[Event]) {
+        for (at, event) in events.iter().enumerate() {
+            match event {
+                Event::Exited { slot, lost, .. } => {
+                    let next = events[at + 1..].iter().find_map(|event| match event {
+                        Event::Respawning { slot: of, delay } if of == slot => Some(delay),
+                        _ => None,
+                    });
+                    let text = match next {
+                        Some(delay) => format!("{event}; respawning in {} ms", delay.as_millis()),
+                        None => event.to_string(),
+                    };
+                    if *lost > 0 { self.warn(text) } else { self.info(text) }
+                }
+                Event::GaveUp { .. } | Event::ZygoteExited { .. } => self.warn(event.to_string()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn write(level: LogLevel, text: &str) {
+    if tracing::dispatcher::has_been_set() {
+        match level {
+            LogLevel::Warn => tracing::warn!(target: "cluster", "{text}"),
+            LogLevel::Info | LogLevel::Off => tracing::info!(target: "cluster", "{text}"),
+        }
+    } else {
+        to_stderr(&format!("cluster: {text}\n"));
+    }
+}
+
+/// Writes all of `text`, waiting for room as long as it takes; gives up if stderr is closed.
+///
+/// By `write(2)` and not `eprintln!`, which panics when stderr is closed and holds a lock that user
+/// code may want while it blocks.
+fn to_stderr(text: &str) {
+    use rustix::{
+        event::{PollFd, PollFlags},
+        io::Errno,
+        stdio::stderr,
+    };
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match rustix::io::write(stderr(), rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            // Another program may have made the shared description non-blocking.
+            Err(Errno::AGAIN) => {
+                let fd = stderr();
+                let _ = poll_until(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
+            }
+            Err(_) => return,
+        }
+    }
+}

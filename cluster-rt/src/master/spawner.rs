@@ -1,0 +1,133 @@
+//! The master's side of the zygote: its link, its process, what it is asked and what it answers.
+//!
+//! Decides nothing: when there is to be one, and what its end means, is the supervisor's.
+
+use std::{io, os::fd::OwnedFd};
+
+use crate::{
+    id::WorkerId,
+    link::{Link, LinkError, SendError},
+    sys::{socket::seqpacket_pair, wait},
+    wire::{FromZygote, PROTOCOL_VERSION, ToZygote},
+};
+
+/// A zygote, from the order to start it until it is reaped.
+#[derive(Debug)]
+pub(super) struct ZygoteHandle {
+    /// `None` once it was closed or brought garbage.
+    link: Option<Link<ToZygote, FromZygote>>,
+    process: Option<(i32, OwnedFd)>,
+    /// SIGKILL as soon as there is a process.
+    doomed: bool,
+    /// What it said before it went, or what was wrong with it.
+    last_words: Option<String>,
+}
+
+/// What a zygote brought about.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Up,
+    Spawned { worker: WorkerId, pid: i32 },
+    SpawnFailed { worker: WorkerId, errno: i32 },
+}
+
+impl ZygoteHandle {
+    /// A handle, and the end of the link that the process is to hold.
+    pub(super) fn new() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = seqpacket_pair()?;
+        let handle =
+            Self { link: Some(Link::new(ours)), process: None, doomed: false, last_words: None };
+        Ok((handle, theirs))
+    }
+
+    pub(super) fn link(&self) -> Option<&Link<ToZygote, FromZygote>> {
+        self.link.as_ref()
+    }
+
+    pub(super) fn started(&mut self, pid: i32) -> io::Result<()> {
+        let pidfd = wait::open_pidfd(pid)?;
+        if self.doomed {
+            wait::kill(&pidfd)?;
+        }
+        self.process = Some((pid, pidfd));
+        Ok(())
+    }
+
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.process.as_ref().map(|(pid, _)| *pid)
+    }
+
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        self.doomed = true;
+        self.process.as_ref().map_or(Ok(()), |(_, pidfd)| wait::kill(pidfd))
+    }
+
+    /// Why it ended, if it or its link said so.
+    pub(super) fn last_words(self) -> Option<String> {
+        self.last_words
+    }
+
+    /// Asks for a worker, which gets `ends`.
+    pub(super) fn spawn(
+        &self,
+        worker: WorkerId,
+        slot: usize,
+        row: u32,
+        ends: &super::workers::WorkerEnds,
+    ) -> Result<(), SendError> {
+        use std::os::fd::AsFd;
+        let link = self.link.as_ref().ok_or(SendError::Closed)?;
+        link.send(&ToZygote::Spawn { worker, slot, row }, &[ends.link.as_fd(), ends.mail.as_fd()])
+    }
+
+    /// Reads what it has to say; `scoreboard` is what a new one is given.
+    pub(super) fn read(&mut self, scoreboard: &OwnedFd) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Some(link) = &self.link {
+            match link.receive() {
+                Ok(Some((frame, _))) => match self.take(frame, scoreboard) {
+                    Ok(answer) => answers.push(answer),
+                    Err(reason) => self.hang_up(reason),
+                },
+                Ok(None) => break,
+                // The reap says how it ended.
+                Err(LinkError::Closed) => self.link = None,
+                Err(error) => self.hang_up(error.to_string()),
+            }
+        }
+        answers
+    }
+
+    fn take(&self, frame: FromZygote, scoreboard: &OwnedFd) -> Result<Answer, String> {
+        use std::os::fd::AsFd;
+        match frame {
+            FromZygote::Hello { protocol: PROTOCOL_VERSION } => {
+                let begun = self
+                    .link
+                    .as_ref()
+                    .map_or(Err(SendError::Closed), |l| {
+                        l.send(&ToZygote::Begin, &[scoreboard.as_fd()])
+                    });
+                begun.map(|()| Answer::Up).map_err(|error| format!("its link: {error:?}"))
+            }
+            FromZygote::Hello { protocol } => {
+                Err(format!("it speaks protocol {protocol}, the master {PROTOCOL_VERSION}"))
+            }
+            FromZygote::Refused { reason } => Err(reason),
+            FromZygote::Spawned { worker, pid } => Ok(Answer::Spawned { worker, pid }),
+            FromZygote::SpawnFailed { worker, errno } => Ok(Answer::SpawnFailed { worker, errno }),
+            FromZygote::ExecFailed { errno } => {
+                let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
+                Err(format!("exec: {error}"))
+            }
+        }
+    }
+
+    /// It cannot serve: its end follows, by itself or by SIGKILL.
+    fn hang_up(&mut self, reason: String) {
+        self.link = None;
+        self.last_words = Some(reason);
+        // If it cannot be killed now it ends by its link's end.
+        let _ = self.kill();
+    }
+}

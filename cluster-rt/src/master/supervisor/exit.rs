@@ -1,0 +1,172 @@
+//! What follows the exit of a worker: respawn, backoff, giving up, the end of the cluster.
+
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::{Duration, Instant}};
+
+use super::{
+    Action, EXIT_GAVE_UP, Supervisor,
+    record::{KilledFor, Sitting, Worker, is_fault},
+    stop::Phase,
+};
+use crate::{
+    config::Respawn,
+    event::{Event, ExitCause},
+    id::WorkerId,
+    policy::backoff,
+};
+
+/// A worker that ends by its own doing within this time of being ready is taken to end that way again.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// A worker that lives this long after it was ready makes its slot's failures forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// The exit codes by which programs say that they were called wrongly, which another try cannot
+/// better: 2 (shells, clap), EX_USAGE and EX_CONFIG of `sysexits.h`.
+const USAGE_CODES: [i32; 3] = [2, 64, 78];
+
+impl Supervisor {
+    pub(super) fn reaped(
+        &mut self,
+        id: WorkerId,
+        status: ExitStatus,
+        lost: u64,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        let (slot, cause) = (worker.slot, worker.cause(status));
+        let pid = worker.pid.unwrap_or(0);
+        out.push(Action::Vacate { slot });
+        out.push(Action::Emit(Event::Disconnected { worker: id, slot }));
+        out.push(Action::Emit(Event::Exited { worker: id, slot, pid, cause, status, lost }));
+        if worker.ready.is_some() {
+            self.seats[slot].listeners.clone_from(&worker.accepting);
+        }
+        if let Some(code) = status.code().filter(|&code| code != 0) {
+            self.last_code = code;
+        } else if let Some(signal) = status.signal().filter(|_| cause != ExitCause::Stopped) {
+            // As a shell reports it.
+            self.last_code = 128 + signal;
+        }
+        self.seats[slot].sitting = Sitting::Empty;
+        if self.is_ending() {
+            return;
+        }
+        match self.verdict(&worker, status, cause) {
+            Verdict::End { code } => self.stop(code, now, out),
+            Verdict::Leave => {}
+            Verdict::Respawn => self.respawn(&worker, cause, now, out),
+        }
+    }
+
+    fn verdict(&self, worker: &Worker, status: ExitStatus, cause: ExitCause) -> Verdict {
+        let nothing_ran = !self.ever_ready && worker.slot == 0;
+        let asked = cause == ExitCause::Stopped;
+        if let Some(code) = status.code().filter(|_| nothing_ran && !asked) {
+            // `--help` prints once; a wrong flag is told once.
+            let usage = worker.exited_on_its_own() && USAGE_CODES.contains(&code);
+            if code == 0 || usage || self.rules.respawn == Respawn::Never {
+                return Verdict::End { code };
+            }
+        }
+        let wanted = match self.rules.respawn {
+            Respawn::Always => true,
+            Respawn::OnFailure => !matches!(cause, ExitCause::Finished(0) | ExitCause::Stopped),
+            Respawn::Never => false,
+        };
+        if wanted { Verdict::Respawn } else { Verdict::Leave }
+    }
+
+    fn respawn(
+        &mut self,
+        worker: &Worker,
+        cause: ExitCause,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let any_ready = self.any_ready();
+        let lived = worker.ready.map(|at| now.duration_since(at));
+        if lived.is_some_and(|lived| lived >= FORGOTTEN) {
+            self.seats[worker.slot].faults = 0;
+            self.failed_starts = 0;
+        }
+        let fault = fails_again(worker, cause, lived);
+        if fault == Fault::AtStart && !any_ready {
+            self.failed_starts += 1;
+            if self.failed_starts >= self.rules.give_up {
+                out.push(Action::Emit(Event::GaveUp { failed_starts: self.failed_starts }));
+                return self.kill(EXIT_GAVE_UP, out);
+            }
+        }
+        let seat = &mut self.seats[worker.slot];
+        let delay = if fault == Fault::None {
+            Duration::ZERO
+        } else {
+            seat.faults = seat.faults.saturating_add(1);
+            backoff::delay(self.rules.backoff, seat.faults, any_ready)
+        };
+        seat.sitting = Sitting::Due(now + delay);
+        out.push(Action::Emit(Event::Respawning { slot: worker.slot, delay }));
+    }
+
+    /// Ends the cluster when nothing lives and nothing is to come.
+    pub(super) fn end_if_done(&mut self, out: &mut Vec<Action>) {
+        if !self.workers.is_empty() || out.iter().any(|a| matches!(a, Action::End { .. })) {
+            return;
+        }
+        if self.wants_workers() {
+            let begun = self.seats.iter().any(|seat| seat.sitting == Sitting::Empty);
+            if self.any_scheduled() || !begun {
+                return;
+            }
+            self.kill(self.code_of_the_end(), out);
+        }
+        self.end(out);
+    }
+
+    fn code_of_the_end(&self) -> i32 {
+        match self.phase {
+            Phase::Delaying { code, .. } | Phase::Closing { code, .. } => code,
+            _ if self.ever_ready || self.last_code == 0 => self.last_code,
+            _ => EXIT_GAVE_UP,
+        }
+    }
+
+    pub(super) fn misbehaved(&mut self, id: WorkerId, what: &str, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get(&id).filter(|w| w.killed.is_none()) else { return };
+        out.push(Action::Warn(format!("slot {} (worker {id}) is killed: {what}", worker.slot)));
+        self.kill_worker(id, KilledFor::Misbehaving, out);
+    }
+}
+
+enum Verdict {
+    Respawn,
+    /// The slot stays empty.
+    Leave,
+    End { code: i32 },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// It did not start.
+    AtStart,
+    /// It ended by its own doing soon after it was ready.
+    Early,
+}
+
+/// Whether the next worker is likely to end the same way. Signals from outside never count.
+fn fails_again(worker: &Worker, cause: ExitCause, lived: Option<Duration>) -> Fault {
+    match (cause, lived) {
+        (ExitCause::FailedToStart, _) | (ExitCause::Finished(_), None) => Fault::AtStart,
+        (ExitCause::Signaled { signal, .. }, lived) => {
+            let own = is_fault(signal) || worker.killed == Some(KilledFor::Misbehaving);
+            if own && lived.is_none_or(|lived| lived < EARLY) { Fault::Early } else { Fault::None }
+        }
+        // A worker that just returns would otherwise be respawned as fast as the machine can.
+        (ExitCause::Crashed(_) | ExitCause::Finished(_), Some(lived)) if lived < EARLY => {
+            Fault::Early
+        }
+        _ => Fault::None,
+    }
+}

@@ -1,0 +1,130 @@
+//! The master's table of workers: what it holds of each, and the pool of scoreboard rows.
+//!
+//! Bookkeeping only; who lives, and what follows from a death, is the supervisor's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, atomic::Ordering},
+    time::SystemTime,
+};
+
+use crate::{
+    id::{ListenerId, WorkerId},
+    link::{Link, Outbox, SendError},
+    sys::{
+        scoreboard::{ROWS, Row, Scoreboard},
+        wait,
+    },
+    wire::{FromWorker, ToWorker},
+};
+
+/// A worker from the master's side.
+#[derive(Debug)]
+pub(super) struct WorkerHandle {
+    pub(super) slot: usize,
+    pub(super) row: u32,
+    pub(super) pid: Option<i32>,
+    pidfd: Option<OwnedFd>,
+    pub(super) link: Link<ToWorker, FromWorker>,
+    pub(super) outbox: Outbox,
+    /// Nothing more is read from the link: it was closed, or what came was no frame.
+    pub(super) deaf: bool,
+    /// The master's end of the lane for user messages, which nothing travels on yet.
+    _mail: OwnedFd,
+    /// The listeners that it has bound and not dropped.
+    pub(super) listeners: BTreeSet<ListenerId>,
+    pub(super) since: SystemTime,
+}
+
+/// The other ends, for the worker to be.
+#[derive(Debug)]
+pub(super) struct WorkerEnds {
+    pub(super) link: OwnedFd,
+    pub(super) mail: OwnedFd,
+}
+
+impl WorkerHandle {
+    pub(super) fn set_pid(&mut self, pid: i32) -> io::Result<()> {
+        self.pid = Some(pid);
+        self.pidfd = Some(wait::open_pidfd(pid)?);
+        Ok(())
+    }
+
+    pub(super) fn kill(&self) -> io::Result<()> {
+        self.pidfd.as_ref().map_or(Ok(()), wait::kill)
+    }
+
+    /// Sends a frame, or says why the worker has to go.
+    pub(super) fn send(&mut self, frame: &ToWorker, fd: Option<Arc<OwnedFd>>) -> Result<(), String> {
+        match self.outbox.send(&self.link, frame, fd) {
+            // A worker that has closed its link is ending: the reap will tell.
+            Ok(()) | Err(SendError::Closed) => Ok(()),
+            Err(SendError::Full) => Err("it does not read its link".to_owned()),
+            Err(SendError::Os(error)) => Err(format!("its link failed: {error}")),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Workers {
+    pub(super) by_id: BTreeMap<WorkerId, WorkerHandle>,
+    scoreboard: Scoreboard,
+    free_rows: Vec<u32>,
+}
+
+impl Workers {
+    pub(super) fn new(scoreboard: Scoreboard) -> Self {
+        let free_rows = (0..ROWS as u32).rev().collect();
+        Self { by_id: BTreeMap::new(), scoreboard, free_rows }
+    }
+
+    /// Makes room for a worker: its links and its row.
+    pub(super) fn add(&mut self, id: WorkerId, slot: usize) -> io::Result<WorkerEnds> {
+        let (link, their_link) = crate::sys::socket::seqpacket_pair()?;
+        let (mail, their_mail) = crate::sys::socket::stream_pair()?;
+        let row = self.free_rows.pop().ok_or_else(|| io::Error::other("no scoreboard row is free"))?;
+        if let Some(row) = self.scoreboard.row(row) {
+            row.clear();
+        }
+        let handle = WorkerHandle {
+            slot,
+            row,
+            pid: None,
+            pidfd: None,
+            link: Link::new(link),
+            outbox: Outbox::default(),
+            deaf: false,
+            _mail: mail,
+            listeners: BTreeSet::new(),
+            since: SystemTime::now(),
+        };
+        self.by_id.insert(id, handle);
+        Ok(WorkerEnds { link: their_link, mail: their_mail })
+    }
+
+    /// Forgets a worker that has ended. Closes its links and frees its row.
+    pub(super) fn remove(&mut self, id: WorkerId) -> Option<WorkerHandle> {
+        let handle = self.by_id.remove(&id)?;
+        self.free_rows.push(handle.row);
+        Some(handle)
+    }
+
+    pub(super) fn with_pid(&self, pid: i32) -> Option<WorkerId> {
+        self.by_id.iter().find(|(_, w)| w.pid == Some(pid)).map(|(&id, _)| id)
+    }
+
+    /// What the worker says of its connections: open, closed. Clamped to what can be.
+    pub(super) fn counts(&self, id: WorkerId) -> (u64, u64) {
+        let row = self.by_id.get(&id).and_then(|w| self.scoreboard.row(w.row));
+        let counts = |row: &Row| {
+            let active = row.active.load(Ordering::Relaxed).min(CONNECTIONS_MAX);
+            (active, row.served.load(Ordering::Relaxed))
+        };
+        row.map_or((0, 0), counts)
+    }
+}
+
+/// A process cannot have more descriptors than `fs.nr_open` by default; a count above is no count.
+const CONNECTIONS_MAX: u64 = 1_048_576;

@@ -1,0 +1,18 @@
+//! What a worker listens with, and the connections that it gets.
+
+mod bind;
+mod incoming;
+mod queue;
+mod stream;
+mod tcp;
+
+#[cfg(feature = "axum")]
+mod axum;
+
+pub use self::{
+    incoming::Incoming,
+    stream::{ConnGuard, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpStream},
+    tcp::TcpListener,
+};
+#[cfg(feature = "axum")]
+pub use self::axum::WithConnectInfo;

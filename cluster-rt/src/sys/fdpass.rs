@@ -1,0 +1,160 @@
+//! Packets with descriptors over SEQPACKET sockets: one send, one receive, nothing leaked.
+//!
+//! Never blocks: every call is `MSG_DONTWAIT`, whatever the socket's flags, since those belong to the
+//! description that several processes share. A packet that arrives cut is an error that says so;
+//! descriptors that were received and are not wanted are closed. See `unix(7)` and `cmsg(3)`.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Mutex,
+};
+
+use rustix::{
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    },
+};
+
+/// The most descriptors that travel on one packet.
+pub(crate) const FDS_MAX: usize = 4;
+
+/// A packet as it came.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    /// How much of the buffer it filled. 0 with no descriptors is the end of the stream.
+    pub(crate) bytes: usize,
+    pub(crate) fds: Vec<OwnedFd>,
+    /// The packet was longer than the buffer; the rest is gone.
+    pub(crate) bytes_cut: bool,
+    /// Descriptors were lost: this process is at its limit, or the sender sent more than `FDS_MAX`.
+    pub(crate) fds_cut: bool,
+}
+
+/// Sends `bytes` with `fds` as one packet.
+pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    debug_assert!(!bytes.is_empty(), "an empty packet looks like the end of the stream");
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(Errno::INVAL);
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    loop {
+        match sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Receives one packet into `buffer`.
+pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    loop {
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        match recvmsg(&socket, &mut [IoSliceMut::new(buffer)], &mut control, flags) {
+            Ok(message) => {
+                let fds = control
+                    .drain()
+                    .filter_map(|part| match part {
+                        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                        _ => None,
+                    })
+                    .flatten()
+                    .collect();
+                return Ok(Packet {
+                    bytes: message.bytes.min(buffer.len()),
+                    fds,
+                    bytes_cut: message.flags.contains(ReturnFlags::TRUNC),
+                    fds_cut: message.flags.contains(ReturnFlags::CTRUNC),
+                });
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One descriptor kept in hand, to be given up for the one that a packet brings.
+///
+/// At the descriptor limit the kernel delivers a packet *without* its descriptor and closes the
+/// connection that it was. So nothing is received unless a descriptor number is known to be free:
+/// [`Spare::with`] frees this one for the length of the receive. Another thread that opens a file
+/// exactly then can still take the number; the loss is reported by `fds_cut`.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    /// What the spare is a copy of; any descriptor will do.
+    origin: OwnedFd,
+    /// `None` while this process is at its limit.
+    held: Mutex<Option<OwnedFd>>,
+}
+
+impl Spare {
+    /// Keeps a copy of `origin` as the spare.
+    pub(crate) fn new(origin: impl AsFd) -> io::Result<Self> {
+        let origin = origin.as_fd().try_clone_to_owned()?;
+        let held = origin.try_clone()?;
+        Ok(Self { origin, held: Mutex::new(Some(held)) })
+    }
+
+    /// Runs `receive` while a descriptor number is free; `Err(EMFILE)` or `Err(ENFILE)`, and nothing
+    /// done, if there is none.
+    pub(crate) fn with<T>(&self, receive: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        // A panic while the lock is held leaves the option as it is, which is always valid.
+        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if held.is_none() {
+            *held = Some(self.copy()?);
+        }
+        *held = None;
+        let received = receive();
+        *held = self.copy().ok();
+        received
+    }
+
+    fn copy(&self) -> Result<OwnedFd, Errno> {
+        rustix::io::fcntl_dupfd_cloexec(&self.origin, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::socket::seqpacket_pair;
+
+    #[test]
+    fn bytes_and_descriptors_arrive_together() {
+        let (a, b) = seqpacket_pair().expect("a pair");
+        let (sent, other) = seqpacket_pair().expect("a pair");
+        send(&a, b"frame", &[sent.as_fd()]).expect("sent");
+        drop(sent);
+        let mut buffer = [0; 16];
+        let packet = receive(&b, &mut buffer).expect("received");
+        assert_eq!(&buffer[..packet.bytes], b"frame");
+        assert_eq!(packet.fds.len(), 1);
+        send(&packet.fds[0], b"x", &[]).expect("the descriptor works");
+        assert_eq!(receive(&other, &mut buffer).expect("received").bytes, 1);
+    }
+
+    #[test]
+    fn a_packet_longer_than_the_buffer_is_reported() {
+        let (a, b) = seqpacket_pair().expect("a pair");
+        send(&a, b"too long", &[]).expect("sent");
+        let packet = receive(&b, &mut [0; 4]).expect("received");
+        assert!(packet.bytes_cut);
+        assert_eq!(packet.bytes, 4);
+    }
+
+    #[test]
+    fn an_empty_socket_would_block_and_a_closed_one_ends() {
+        let (a, b) = seqpacket_pair().expect("a pair");
+        assert_eq!(receive(&b, &mut [0; 4]).expect_err("empty"), Errno::AGAIN);
+        drop(a);
+        assert_eq!(receive(&b, &mut [0; 4]).expect("the end").bytes, 0);
+    }
+}

@@ -1,0 +1,210 @@
+//! The frames that master, zygote and worker exchange, one enum per direction, and their encoding.
+//!
+//! Does no I/O. Decoding never panics and never allocates more than the packet it was given: postcard
+//! checks every length against the bytes that are left. A change of any frame, or of the scoreboard's
+//! layout, raises [`PROTOCOL_VERSION`].
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    config::Flavor,
+    id::{ListenerId, WorkerId},
+};
+
+/// Told in both hellos; another version is refused before anything else is said.
+pub(crate) const PROTOCOL_VERSION: u32 = 1;
+
+/// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).
+pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// From the master to a zygote.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToZygote {
+    /// The first frame, with the scoreboard's descriptor.
+    Begin,
+    /// Fork a worker; with its ends of link and mail.
+    Spawn { worker: WorkerId, slot: usize, row: u32 },
+}
+
+/// From a zygote to the master.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromZygote {
+    /// The first frame.
+    Hello { protocol: u32 },
+    /// It cannot serve, and says why; it exits after this.
+    Refused { reason: String },
+    /// The worker exists and is a child of the master.
+    Spawned { worker: WorkerId, pid: i32 },
+    /// The kernel refused the fork.
+    SpawnFailed { worker: WorkerId, errno: i32 },
+    /// Written by [`exec_failed`] in a process that could not become a zygote.
+    ExecFailed { errno: [u8; 4] },
+}
+
+/// The bytes of `FromZygote::ExecFailed`, made without allocating.
+pub(crate) fn exec_failed(errno: i32) -> [u8; 5] {
+    let [a, b, c, d] = errno.to_ne_bytes();
+    // The variant's index, then the bytes of the array as they are (postcard's wire format).
+    [4, a, b, c, d]
+}
+
+/// From the master to a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    /// The answer to `Hello`: run `main`.
+    Go(Go),
+    /// The answer to `Bind`; with the receiving end of the handoff queue.
+    Bound { request: u32, outcome: Result<Bound, BindRefused> },
+    /// The answer to `Share`; with the listening socket.
+    Shared { request: u32 },
+    /// Finish what you have; nothing new is coming.
+    Drain,
+}
+
+/// What a worker is and how it runs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Go {
+    pub(crate) slot: usize,
+    pub(crate) generation: u32,
+    pub(crate) flavor: Flavor,
+    /// For `Flavor::MultiThread`.
+    pub(crate) worker_threads: usize,
+}
+
+/// A listener that the worker may receive from.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Bound {
+    pub(crate) listener: ListenerId,
+    /// The address that the socket really has.
+    pub(crate) addr: SocketAddr,
+}
+
+/// The error of the plain call, for the worker to hand to its user.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BindRefused {
+    /// Which call failed: `socket`, `bind` or `listen`.
+    pub(crate) operation: String,
+    pub(crate) errno: i32,
+}
+
+/// From a worker to the master.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromWorker {
+    /// The first frame.
+    Hello { protocol: u32 },
+    /// `main` is about to run.
+    Online,
+    /// Bind a TCP listener. `nth` tells apart several binds of one address with port 0.
+    Bind { request: u32, addr: SocketAddr, nth: u32, backlog: u32 },
+    /// `accept` was polled on this listener for the first time.
+    Accepting { listener: ListenerId },
+    /// Hand over the listening socket itself.
+    Share { request: u32, listener: ListenerId },
+    /// The listener was dropped.
+    Unlisten { listener: ListenerId },
+    /// The user said ready.
+    Ready,
+    /// The worker got TERM, or its user asked for its end.
+    StopAsked,
+    /// `main` has ended, and this exit code follows.
+    Ended { code: i32, panicked: bool },
+}
+
+/// How long a peer that was just started may take to say its first frame, or to answer one.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The bytes of `frame`.
+///
+/// # Errors
+/// Says how long the frame is, if it is longer than [`FRAME_BYTES_MAX`].
+pub(crate) fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, String> {
+    let bytes = postcard::to_stdvec(frame).map_err(|e| e.to_string())?;
+    if bytes.len() > FRAME_BYTES_MAX {
+        return Err(format!("{} bytes, more than the {FRAME_BYTES_MAX} of a frame", bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// The frame in `bytes`, all of them.
+///
+/// # Errors
+/// Says what is wrong with the bytes.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((frame, [])) => Ok(frame),
+        Ok((_, rest)) => Err(format!("{} bytes too many", rest.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames() -> Vec<FromWorker> {
+        vec![
+            FromWorker::Hello { protocol: PROTOCOL_VERSION },
+            FromWorker::Bind {
+                request: 7,
+                addr: "[::1]:8080".parse().expect("an address"),
+                nth: 2,
+                backlog: 4096,
+            },
+            FromWorker::Ended { code: -1, panicked: true },
+        ]
+    }
+
+    #[test]
+    fn frames_survive_the_round_trip() {
+        for frame in frames() {
+            let bytes = encode(&frame).expect("small enough");
+            let back: FromWorker = decode(&bytes).expect("what was encoded");
+            assert_eq!(format!("{frame:?}"), format!("{back:?}"));
+        }
+    }
+
+    #[test]
+    fn a_failed_exec_is_a_frame() {
+        let frame = FromZygote::ExecFailed { errno: 13_i32.to_ne_bytes() };
+        assert_eq!(encode(&frame).expect("small"), exec_failed(13));
+    }
+
+    #[test]
+    fn half_a_frame_and_a_frame_with_a_tail_are_errors() {
+        for frame in frames() {
+            let mut bytes = encode(&frame).expect("small enough");
+            for end in 0..bytes.len() {
+                assert!(decode::<FromWorker>(&bytes[..end]).is_err(), "{frame:?} cut at {end}");
+            }
+            bytes.push(0);
+            assert!(decode::<FromWorker>(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic_the_decoder() {
+        // A small generator is enough here: the fuzz targets go deeper.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for length in 0..2000_usize {
+            let bytes: Vec<u8> = (0..length % 64)
+                .map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    (state >> 32) as u8
+                })
+                .collect();
+            let _ = decode::<FromWorker>(&bytes);
+            let _ = decode::<ToWorker>(&bytes);
+            let _ = decode::<FromZygote>(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_oversized_frame_is_refused_before_it_is_sent() {
+        let frame = FromZygote::Refused { reason: "x".repeat(FRAME_BYTES_MAX) };
+        assert!(encode(&frame).is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! The state of the worker that this process is: identity, link, drain, accounts.
+//!
+//! One for a process, set before `main` runs and never dropped.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{OnceLock, atomic::{AtomicU32, Ordering}},
+    time::Instant,
+};
+
+use super::{
+    ANSWER_TIMEOUT, MasterLink,
+    drain::{Accounts, Drain},
+    handle::Identity,
+    orders::Requests,
+};
+use crate::{
+    sys::{fdpass::Spare, scoreboard::Row, wake::Wake},
+    wire::FromWorker,
+};
+
+static CURRENT: OnceLock<Current> = OnceLock::new();
+
+/// The worker that this process is.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) identity: Identity,
+    pub(crate) backing: Backing,
+    pub(crate) drain: Drain,
+    pub(crate) accounts: Accounts,
+    /// Rung by the signal handlers, and by `ask_to_stop`.
+    pub(crate) wake: Wake,
+    /// The n-th bind of an address with port 0: see `net::tcp`.
+    pub(crate) port_zero_binds: AtomicU32,
+}
+
+/// Where connections and orders come from.
+#[derive(Debug)]
+pub(crate) enum Backing {
+    /// A master.
+    Master {
+        link: MasterLink,
+        requests: Requests,
+        /// The descriptor that makes room for a connection.
+        spare: Spare,
+        /// The lane for user messages, which nothing travels on yet.
+        _mail: OwnedFd,
+    },
+    /// Nobody: this process binds and accepts itself.
+    Solo,
+}
+
+impl Current {
+    pub(super) fn forked(
+        identity: Identity,
+        link: MasterLink,
+        mail: OwnedFd,
+        wake: Wake,
+        row: &'static Row,
+    ) -> io::Result<Self> {
+        let spare = Spare::new(&wake)?;
+        let requests = Requests::default();
+        let backing = Backing::Master { link, requests, spare, _mail: mail };
+        Ok(Self::new(identity, backing, wake, row))
+    }
+
+    pub(super) fn new(
+        identity: Identity,
+        backing: Backing,
+        wake: Wake,
+        row: &'static Row,
+    ) -> Self {
+        let (drain, accounts) = (Drain::default(), Accounts::new(row));
+        Self { identity, backing, drain, accounts, wake, port_zero_binds: AtomicU32::new(0) }
+    }
+
+    /// Sends a frame to the master. One that is gone, or does not read, is dealt with by the thread
+    /// that reads the link, so nothing is lost by not saying so here.
+    pub(crate) fn tell(&self, frame: &FromWorker) {
+        if let Backing::Master { link, .. } = &self.backing {
+            let _ = link.send_by(frame, Instant::now() + ANSWER_TIMEOUT);
+        }
+    }
+
+    /// As TERM does.
+    pub(super) fn ask_to_stop(&self) {
+        self.drain.ask_to_stop();
+        self.wake.ring();
+    }
+
+    pub(crate) fn next_port_zero_bind(&self) -> u32 {
+        self.port_zero_binds.load(Ordering::Relaxed)
+    }
+}
+
+/// Makes `current` the worker that this process is.
+pub(super) fn set(current: Current) -> &'static Current {
+    CURRENT.get_or_init(|| current)
+}
+
+/// The worker that this process is.
+pub(crate) fn try_current() -> Option<&'static Current> {
+    CURRENT.get()
+}
+
+/// The worker that this process is, for calls that make no sense elsewhere.
+///
+/// # Errors
+/// Says so.
+pub(crate) fn current(operation: &str) -> io::Result<&'static Current> {
+    try_current().ok_or_else(|| {
+        io::Error::other(format!(
+            "{operation}: this process is no worker (in the master's branch, or without \
+             #[cluster::main], use tokio's own type)"
+        ))
+    })
+}

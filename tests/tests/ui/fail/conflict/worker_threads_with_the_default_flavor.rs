@@ -1,0 +1,2 @@
+#[cluster::main(worker_threads = 4)]
+async fn main() {}

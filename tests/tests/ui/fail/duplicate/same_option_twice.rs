@@ -1,0 +1,2 @@
+#[cluster::main(workers = 4, respawn, workers = "x", respawn = "never")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(backoff = "30s..100ms")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(backoff = "100ms..=30s")]
+async fn main() {}

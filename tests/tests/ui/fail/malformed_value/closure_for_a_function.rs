@@ -1,0 +1,2 @@
+#[cluster::main(init = || {}, master = async |_master| {})]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(grace = 250ms, stop_delay = std::time::Duration::ZERO)]
+async fn main() {}

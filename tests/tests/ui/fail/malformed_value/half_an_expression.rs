@@ -1,0 +1,2 @@
+#[cluster::main(workers = 4 +, grace = "1s")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(workers = -1)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(workers, grace =, backoff = , master)]
+async fn main() {}

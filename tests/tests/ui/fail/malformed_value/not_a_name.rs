@@ -1,0 +1,2 @@
+#[cluster::main(4, "workers" = 4,, respawn)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(backoff = "1s")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(respawn = "on_failure", flavor = "threaded")]
+async fn main() {}

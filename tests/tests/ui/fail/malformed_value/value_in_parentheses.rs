@@ -1,0 +1,2 @@
+#[cluster::main(workers(4), respawn("always"))]
+async fn main() {}

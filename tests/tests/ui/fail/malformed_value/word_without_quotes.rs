@@ -1,0 +1,2 @@
+#[cluster::main(respawn = always, flavor = multi_thread)]
+async fn main() {}

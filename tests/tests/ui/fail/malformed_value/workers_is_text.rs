@@ -1,0 +1,2 @@
+#[cluster::main(workers = "four")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(hang_timout = "30s")]
+async fn main() {}

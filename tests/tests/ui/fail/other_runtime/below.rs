@@ -1,0 +1,3 @@
+#[cluster::main]
+#[tokio::main(flavor = "current_thread")]
+async fn main() {}

@@ -1,0 +1,3 @@
+#[cluster::main]
+#[actix_web::main]
+async fn main() {}

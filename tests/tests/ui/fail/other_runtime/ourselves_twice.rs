@@ -1,0 +1,3 @@
+#[cluster::main(workers = 4)]
+#[cluster::main(respawn)]
+async fn main() {}

@@ -1,0 +1,12 @@
+struct App;
+
+impl App {
+    #[cluster::main]
+    async fn main(&self) {
+        let _ = self;
+    }
+}
+
+fn main() {
+    drop(App.main());
+}

@@ -1,0 +1,2 @@
+#[cluster::main]
+const async unsafe extern "C" fn main() {}

@@ -1,0 +1,6 @@
+#[cluster::main]
+struct Main;
+
+fn main() {
+    let _ = Main;
+}

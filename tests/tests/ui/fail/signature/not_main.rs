@@ -1,0 +1,6 @@
+#[cluster::main]
+async fn serve() {}
+
+fn main() {
+    drop(serve());
+}

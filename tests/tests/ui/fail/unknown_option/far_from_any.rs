@@ -1,0 +1,2 @@
+#[cluster::main(frobnicate)]
+async fn main() {}

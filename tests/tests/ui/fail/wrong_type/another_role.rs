@@ -1,0 +1,4 @@
+struct Role;
+
+#[cluster::main]
+async fn main(_role: Role) {}

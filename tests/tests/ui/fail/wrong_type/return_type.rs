@@ -1,0 +1,4 @@
+#[cluster::main]
+async fn main() -> Option<u32> {
+    None
+}

@@ -1,0 +1,4 @@
+#[cluster::main]
+async fn main(_role: cluster::Role) -> Vec<u32> {
+    Vec::new()
+}

@@ -1,0 +1,6 @@
+#[cluster::main(workers = count())]
+async fn main() {}
+
+fn count() -> u32 {
+    4
+}

@@ -1,0 +1,33 @@
+use cluster::Master;
+
+const PER_CORE: usize = 1;
+
+struct App;
+
+impl App {
+    fn setup() {}
+}
+
+async fn watch(_master: Master) -> Result<(), String> {
+    Ok(())
+}
+
+fn cores() -> usize {
+    2
+}
+
+#[cluster::main(
+    workers = PER_CORE * cores(),
+    respawn = "on-failure",
+    backoff = "100ms..30s",
+    give_up = 5,
+    grace = "1m 30s",
+    stop_delay = "0s",
+    start_timeout = "1h30m",
+    flavor = "multi_thread",
+    worker_threads = 2,
+    init = App::setup,
+    master = watch,
+    crate = ::cluster,
+)]
+async fn main() {}

@@ -1,0 +1,4 @@
+#[cluster::main(workers = 1)]
+async fn main() -> ! {
+    std::process::exit(0)
+}

@@ -1,0 +1,33 @@
+//! Generated code is nobody's fault but ours: it must pass the strictest crate's lints.
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, unused_qualifications, warnings)]
+#![deny(clippy::all, clippy::pedantic, clippy::nursery)]
+
+/// The master's branch.
+async fn watch(_master: cluster::Master) -> Result<(), std::io::Error> {
+    std::future::ready(Ok(())).await
+}
+
+const fn setup() {}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// The program.
+#[cluster::main(
+    workers = cores(),
+    respawn = "never",
+    backoff = "1234567ns..30s",
+    give_up = 123456,
+    grace = "1000000s",
+    stop_delay = "3s",
+    start_timeout = "60s",
+    flavor = "multi_thread",
+    worker_threads = 123456,
+    init = setup,
+    master = watch
+)]
+async fn main() -> std::io::Result<()> {
+    std::future::ready(Ok(())).await
+}
