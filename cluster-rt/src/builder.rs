@@ -200,7 +200,7 @@ impl Builder {
         Fut: Future,
         Fut::Output: Termination,
     {
-        self.play(|| main())
+        self.play(main)
     }
 
     /// Runs the cluster with `main` in every worker and once in the master, told apart by [`Role`].

@@ -147,7 +147,8 @@ impl Config {
     fn set(&mut self, option: &str, value: &str) -> Result<(), Refused> {
         match option {
             "WORKERS" => {
-                let allowed = "allowed: a whole number from 0 (no workers: main runs in this process) to 512";
+                let allowed =
+                    "allowed: a whole number from 0 (no workers: main runs in this process) to 512";
                 let count = number(value).filter(|&n| n <= WORKERS_MAX);
                 self.workers = Some(count.ok_or(Refused::Value(allowed))?);
             }

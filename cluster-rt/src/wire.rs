@@ -90,7 +90,7 @@ pub(crate) struct BindRefused {
 }
 
 /// From a worker to the master.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum FromWorker {
     /// The first frame.
     Hello { protocol: u32 },

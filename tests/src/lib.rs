@@ -1,1 +1,228 @@
-//! Test harness (to come).
+//! The test harness: starts a fixture program, reads what it says, looks at its processes, and leaves
+//! none of them behind.
+//!
+//! Looks from outside only: lines, sockets, `/proc`, signals, exit status. Every wait has a deadline,
+//! far beyond what a loaded machine needs, and none is a bare sleep.
+
+pub mod client;
+pub mod proc;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    os::unix::process::CommandExt,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process, kill_process_group};
+
+/// How long a test waits for something that has to happen. No test is faster for a shorter one.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The path of a fixture program of this package.
+#[macro_export]
+macro_rules! fixture {
+    ($name:literal) => {
+        env!(concat!("CARGO_BIN_EXE_", $name))
+    };
+}
+
+/// A fixture program that runs, and every process that it started.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    lines: Arc<Lines>,
+}
+
+/// What the program wrote to stdout and stderr, line by line.
+#[derive(Debug, Default)]
+struct Lines {
+    seen: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Running {
+    /// Starts the program at `path`, in a process group of its own, with lines of life cycle.
+    pub fn start(path: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(path);
+        command.args(arguments).envs(variables.iter().copied());
+        Self::start_command(command)
+    }
+
+    /// Starts a command that the test has set up, in a process group of its own, with its output
+    /// piped here.
+    pub fn start_command(mut command: Command) -> Self {
+        command.process_group(0).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_as_is(command)
+    }
+
+    /// Starts a command whose streams and group the test has set up; the group must be its own.
+    pub fn start_as_is(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the fixture program starts");
+        let lines = Arc::new(Lines::default());
+        if let Some(stdout) = child.stdout.take() {
+            read_lines(stdout, Arc::clone(&lines));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            read_lines(stderr, Arc::clone(&lines));
+        }
+        Self { child, lines }
+    }
+
+    /// The pid of the master (or of the only process, with `workers = 0`).
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a pid")
+    }
+
+    /// Everything that was written so far.
+    pub fn output(&self) -> Vec<String> {
+        self.lines.seen.lock().expect("no panic while reading").clone()
+    }
+
+    /// Waits for a line that contains `text`, and returns the first such.
+    pub fn line(&self, text: &str) -> String {
+        self.lines(text, 1).remove(0)
+    }
+
+    /// Waits until `count` lines contain `text`, and returns them.
+    pub fn lines(&self, text: &str, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + DEADLINE;
+        let mut seen = self.lines.seen.lock().expect("no panic while reading");
+        loop {
+            let found: Vec<String> = seen.iter().filter(|l| l.contains(text)).cloned().collect();
+            if found.len() >= count {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{count} lines with {text:?} did not come; came: {seen:#?}");
+            seen = self.lines.more.wait_timeout(seen, left).expect("no panic while reading").0;
+        }
+    }
+
+    /// Waits for `listening on ADDRESS` and returns the address.
+    pub fn address(&self) -> SocketAddr {
+        let line = self.line("listening on ");
+        let (_, address) = line.rsplit_once(' ').expect("an address at the end of the line");
+        address.trim_start_matches("http://").parse().expect("an address")
+    }
+
+    /// The processes of this program that live, by `/proc`; zombies do not live.
+    pub fn processes(&self) -> Vec<proc::Process> {
+        proc::of_group(self.pid())
+    }
+
+    /// The workers that live, by title.
+    pub fn workers(&self) -> Vec<proc::Process> {
+        self.processes().into_iter().filter(|p| p.title.contains(": worker ")).collect()
+    }
+
+    /// The zygote, if one lives.
+    pub fn zygote(&self) -> Option<proc::Process> {
+        self.processes().into_iter().find(|p| p.title.contains(": zygote "))
+    }
+
+    /// The worker that sits in `slot`; waits for one to live.
+    pub fn worker(&self, slot: usize) -> proc::Process {
+        let suffix = format!(": worker {slot}");
+        eventually(&format!("a worker in slot {slot}"), || {
+            self.processes().into_iter().find(|p| p.title.ends_with(&suffix))
+        })
+    }
+
+    /// Waits until `count` workers live.
+    pub fn wait_for_workers(&self, count: usize) {
+        eventually(&format!("{count} workers"), || (self.workers().len() == count).then_some(()));
+    }
+
+    /// Sends a signal to the master.
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
+    }
+
+    /// Sends a signal to every process of the program, as a terminal does.
+    pub fn signal_all(&self, signal: Signal) {
+        let group = Pid::from_raw(self.pid()).expect("a pid");
+        kill_process_group(group, signal).expect("the group lives");
+    }
+
+    /// Waits for the end of the master and returns its status.
+    pub fn exit(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        let lines = &self.lines;
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = child.try_wait().expect("a child of this process") {
+                return status;
+            }
+            let seen = lines.seen.lock().expect("no panic while reading");
+            assert!(Instant::now() < deadline, "the master did not end; it said {seen:#?}");
+            drop(seen);
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits for the end of the master, checks that no process of it is left, and returns the code.
+    pub fn exit_code(&mut self) -> i32 {
+        let status = self.exit();
+        self.wait_for_nobody();
+        status.code().unwrap_or_else(|| panic!("{status}; it said {:#?}", self.output()))
+    }
+
+    /// Waits until no process of the program lives.
+    pub fn wait_for_nobody(&self) {
+        eventually("the end of every process", || self.processes().is_empty().then_some(()));
+    }
+
+    /// TERM, then the end with code 0 and nobody left.
+    pub fn stop(mut self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.exit_code(), 0, "{:#?}", self.output());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Also what a failed test leaves: stopped, spinning or orphaned processes.
+        if let Some(group) = Pid::from_raw(self.pid()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to one process.
+pub fn send_signal(pid: i32, signal: Signal) {
+    // One that has ended meanwhile is what some tests provoke.
+    let _ = kill_process(Pid::from_raw(pid).expect("a pid"), signal);
+}
+
+/// Looks until `look` finds something.
+///
+/// # Panics
+/// After the deadline, naming `what` was not found.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: did not come about in {DEADLINE:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn read_lines(stream: impl Read + Send + 'static, lines: Arc<Lines>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            let Ok(line) = line else { return };
+            lines.seen.lock().expect("no panic while reading").push(line);
+            lines.more.notify_all();
+        }
+    });
+}

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     dispatcher::{self, Dispatcher, Notice},
-    handle::{Command, Desk, Stopped},
+    handle::{self, Command, Desk, Stopped},
     listeners::Listeners,
     main_thread::{self, MainThread, News},
     report::Report,
@@ -49,7 +49,9 @@ pub(super) enum Message {
     Notice(Notice),
     Command(Command),
     /// The master's branch has ended, with this code if it is to end the cluster.
-    BranchEnded { code: i32 },
+    BranchEnded {
+        code: i32,
+    },
 }
 
 /// The other threads' way to this one.
@@ -166,18 +168,19 @@ impl Control {
         match message {
             Message::News(news) => self.take_news(news),
             Message::Notice(notice) => self.take_notice(notice),
-            Message::Command(Command::Stop { done }) => {
+            Message::Command(Command { order, done }) => {
                 self.waiting.push(done);
-                self.feed(Input::Stop { code: 0 });
-            }
-            Message::Command(Command::Kill { done }) => {
-                self.waiting.push(done);
-                // As a shell reports a process that KILL ended.
-                self.feed(Input::Kill { code: 128 + Signal::SIGKILL as i32 });
+                self.feed(match order {
+                    handle::Order::Stop => Input::Stop { code: 0 },
+                    // As a shell reports a process that KILL ended.
+                    handle::Order::Kill => Input::Kill { code: 128 + Signal::SIGKILL as i32 },
+                });
             }
             Message::BranchEnded { code: 0 } => {}
             Message::BranchEnded { code } => {
-                self.parts.report.warn(format!("the master's branch failed (code {code}): stopping"));
+                self.parts
+                    .report
+                    .warn(format!("the master's branch failed (code {code}): stopping"));
                 self.feed(Input::Stop { code });
             }
         }

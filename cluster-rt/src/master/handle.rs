@@ -19,10 +19,17 @@ use crate::event::{Event, WorkerStatus};
 const EVENTS_KEPT: usize = 1024;
 
 /// What an owner may order.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    Stop,
+    Kill,
+}
+
+/// An order, and whom to tell when it is done.
 #[derive(Debug)]
-pub(super) enum Command {
-    Stop { done: oneshot::Sender<Stopped> },
-    Kill { done: oneshot::Sender<Stopped> },
+pub(super) struct Command {
+    pub(super) order: Order,
+    pub(super) done: oneshot::Sender<Stopped>,
 }
 
 /// What the supervisor's thread and the handles share.
@@ -105,14 +112,14 @@ impl Master {
     /// The order is sent when the future is first polled, and done after the last worker was reaped.
     /// Dropping the future does not cancel it. The master process ends at most a second later.
     pub fn stop(&self) -> Stopping {
-        Stopping { desk: Some((Arc::clone(&self.0), |done| Command::Stop { done })), answer: None }
+        Stopping { order: Some((Arc::clone(&self.0), Order::Stop)), answer: None }
     }
 
     /// Ends the cluster at once, as QUIT does: SIGKILL to every worker.
     ///
     /// Sent and done as for [`stop`](Self::stop).
     pub fn kill(&self) -> Stopping {
-        Stopping { desk: Some((Arc::clone(&self.0), |done| Command::Kill { done })), answer: None }
+        Stopping { order: Some((Arc::clone(&self.0), Order::Kill)), answer: None }
     }
 }
 
@@ -133,7 +140,8 @@ pub struct Stopped {
 #[derive(Debug)]
 #[must_use = "an order is sent when its future is first polled"]
 pub struct Stopping {
-    desk: Option<(Arc<Desk>, fn(oneshot::Sender<Stopped>) -> Command)>,
+    /// What is ordered of whom, until it is.
+    order: Option<(Arc<Desk>, Order)>,
     answer: Option<oneshot::Receiver<Stopped>>,
 }
 
@@ -141,14 +149,16 @@ impl Future for Stopping {
     type Output = Stopped;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Stopped> {
-        if let Some((desk, order)) = self.desk.take() {
+        if let Some((desk, order)) = self.order.take() {
             let (done, answer) = oneshot::channel();
-            desk.control.tell(Message::Command(order(done)));
+            desk.control.tell(Message::Command(Command { order, done }));
             self.answer = Some(answer);
         }
         let Some(answer) = &mut self.answer else { return Poll::Pending };
         // An answer that is dropped means that the supervisor has ended, and so the cluster.
-        Pin::new(answer).poll(cx).map(|stopped| stopped.unwrap_or(Stopped { drained: 0, killed: 0 }))
+        Pin::new(answer)
+            .poll(cx)
+            .map(|stopped| stopped.unwrap_or(Stopped { drained: 0, killed: 0 }))
     }
 }
 

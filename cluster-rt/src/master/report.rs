@@ -47,7 +47,10 @@ impl Report {
             for order in lines {
                 let lost = counted.swap(0, std::sync::atomic::Ordering::Relaxed);
                 if lost > 0 {
-                    write(LogLevel::Warn, &format!("{lost} lines were not written: stderr was full"));
+                    write(
+                        LogLevel::Warn,
+                        &format!("{lost} lines were not written: stderr was full"),
+                    );
                 }
                 match order {
                     Order::Line { level, text } => write(level, &text),

@@ -102,12 +102,9 @@ impl ZygoteHandle {
         use std::os::fd::AsFd;
         match frame {
             FromZygote::Hello { protocol: PROTOCOL_VERSION } => {
-                let begun = self
-                    .link
-                    .as_ref()
-                    .map_or(Err(SendError::Closed), |l| {
-                        l.send(&ToZygote::Begin, &[scoreboard.as_fd()])
-                    });
+                let begun = self.link.as_ref().map_or(Err(SendError::Closed), |l| {
+                    l.send(&ToZygote::Begin, &[scoreboard.as_fd()])
+                });
                 begun.map(|()| Answer::Up).map_err(|error| format!("its link: {error:?}"))
             }
             FromZygote::Hello { protocol } => {

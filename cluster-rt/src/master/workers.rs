@@ -57,7 +57,11 @@ impl WorkerHandle {
     }
 
     /// Sends a frame, or says why the worker has to go.
-    pub(super) fn send(&mut self, frame: &ToWorker, fd: Option<Arc<OwnedFd>>) -> Result<(), String> {
+    pub(super) fn send(
+        &mut self,
+        frame: &ToWorker,
+        fd: Option<Arc<OwnedFd>>,
+    ) -> Result<(), String> {
         match self.outbox.send(&self.link, frame, fd) {
             // A worker that has closed its link is ending: the reap will tell.
             Ok(()) | Err(SendError::Closed) => Ok(()),
@@ -84,7 +88,8 @@ impl Workers {
     pub(super) fn add(&mut self, id: WorkerId, slot: usize) -> io::Result<WorkerEnds> {
         let (link, their_link) = crate::sys::socket::seqpacket_pair()?;
         let (mail, their_mail) = crate::sys::socket::stream_pair()?;
-        let row = self.free_rows.pop().ok_or_else(|| io::Error::other("no scoreboard row is free"))?;
+        let row =
+            self.free_rows.pop().ok_or_else(|| io::Error::other("no scoreboard row is free"))?;
         if let Some(row) = self.scoreboard.row(row) {
             row.clear();
         }

@@ -1,12 +1,6 @@
 //! Asking the master for a listener, and the error of a bind as the plain call would give it.
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, os::fd::OwnedFd, sync::atomic::Ordering, time::Duration};
 
 use crate::{
     id::ListenerId,

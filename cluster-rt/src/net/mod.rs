@@ -9,10 +9,10 @@ mod tcp;
 #[cfg(feature = "axum")]
 mod axum;
 
+#[cfg(feature = "axum")]
+pub use self::axum::WithConnectInfo;
 pub use self::{
     incoming::Incoming,
     stream::{ConnGuard, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpStream},
     tcp::TcpListener,
 };
-#[cfg(feature = "axum")]
-pub use self::axum::WithConnectInfo;

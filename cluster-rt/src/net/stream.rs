@@ -46,7 +46,10 @@ impl TcpStream {
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         let (read, write) = self.stream.into_split();
         let guard = Arc::new(self.guard);
-        (OwnedReadHalf { half: read, guard: Arc::clone(&guard) }, OwnedWriteHalf { half: write, guard })
+        (
+            OwnedReadHalf { half: read, guard: Arc::clone(&guard) },
+            OwnedWriteHalf { half: write, guard },
+        )
     }
 
     /// Tokio's stream. It is not counted any more: a drain does not wait for it.

@@ -119,7 +119,9 @@ impl TcpListener {
         match &self.source {
             Source::Queue(queue) => queue.poll_accept(cx),
             Source::Socket(_) if self.worker.drain.is_draining() => Poll::Pending,
-            Source::Socket(socket) => socket.poll_accept(cx).map_ok(|accepted| self.count(accepted)),
+            Source::Socket(socket) => {
+                socket.poll_accept(cx).map_ok(|accepted| self.count(accepted))
+            }
         }
     }
 

@@ -184,13 +184,7 @@ fn point_command_line_to(title: CString) -> Option<()> {
     // SAFETY: the kernel copies the structure and checks every address in it; it only reads the title,
     // which is never freed.
     let result = unsafe {
-        libc::prctl(
-            libc::PR_SET_MM,
-            libc::PR_SET_MM_MAP,
-            &raw const map,
-            size_of::<MemoryMap>(),
-            0,
-        )
+        libc::prctl(libc::PR_SET_MM, libc::PR_SET_MM_MAP, &raw const map, size_of::<MemoryMap>(), 0)
     };
     (result == 0).then_some(())
 }

@@ -50,7 +50,8 @@ pub(crate) struct Scoreboard(&'static Board);
 impl Scoreboard {
     /// Makes a scoreboard; the descriptor is for those who are to share it.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let fd = memfd_create("cluster-scoreboard", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let fd =
+            memfd_create("cluster-scoreboard", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, size_of::<Board>() as u64)?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let scoreboard = Self::map(&fd)?;
@@ -69,7 +70,11 @@ impl Scoreboard {
             return Err(other());
         }
         let scoreboard = Self::map(fd)?;
-        if scoreboard.0.magic.load(Ordering::Acquire) == MAGIC { Ok(scoreboard) } else { Err(other()) }
+        if scoreboard.0.magic.load(Ordering::Acquire) == MAGIC {
+            Ok(scoreboard)
+        } else {
+            Err(other())
+        }
     }
 
     /// A scoreboard of one process.

@@ -68,8 +68,7 @@ pub(crate) fn disregard(signal: Signal) {
 }
 
 fn install(signal: Signal, handler: extern "C" fn(libc::c_int)) {
-    let action =
-        SigAction::new(SigHandler::Handler(handler), SaFlags::SA_RESTART, SigSet::empty());
+    let action = SigAction::new(SigHandler::Handler(handler), SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: both handlers are async-signal-safe, as argued on them.
     let installed = unsafe { sigaction(signal, &action) };
     debug_assert!(installed.is_ok(), "every signal that is named here can be caught");
@@ -90,8 +89,7 @@ pub(crate) enum Disposition {
 pub(crate) fn disposition(signal: Signal) -> Disposition {
     let mut current = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null new action only reads the old one (sigaction(2)), into memory of its size.
-    let result =
-        unsafe { libc::sigaction(signal as i32, std::ptr::null(), current.as_mut_ptr()) };
+    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), current.as_mut_ptr()) };
     if result != 0 {
         return Disposition::Default;
     }
@@ -117,7 +115,8 @@ pub(crate) struct Blocked {
 impl Blocked {
     pub(crate) fn all() -> Self {
         let mut before = SigSet::empty();
-        let blocked = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before));
+        let blocked =
+            pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before));
         debug_assert!(blocked.is_ok(), "SIG_SETMASK with valid sets cannot fail");
         Self { before }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    event::{EventfdFlags, PollFd, Timespec, eventfd, poll},
     io::Errno,
 };
 
@@ -54,8 +54,9 @@ pub(crate) fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> i
 }
 
 /// Waits until `fd` is readable or hung up; `false` at the deadline.
+#[cfg(test)]
 pub(crate) fn readable(fd: impl AsFd, deadline: Instant) -> io::Result<bool> {
-    poll_until(&mut [PollFd::new(&fd, PollFlags::IN)], Some(deadline))
+    poll_until(&mut [PollFd::new(&fd, rustix::event::PollFlags::IN)], Some(deadline))
 }
 
 fn timespec(duration: Duration) -> Timespec {

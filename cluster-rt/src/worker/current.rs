@@ -5,7 +5,10 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{OnceLock, atomic::{AtomicU32, Ordering}},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -65,12 +68,7 @@ impl Current {
         Ok(Self::new(identity, backing, wake, row))
     }
 
-    pub(super) fn new(
-        identity: Identity,
-        backing: Backing,
-        wake: Wake,
-        row: &'static Row,
-    ) -> Self {
+    pub(super) fn new(identity: Identity, backing: Backing, wake: Wake, row: &'static Row) -> Self {
         let (drain, accounts) = (Drain::default(), Accounts::new(row));
         Self { identity, backing, drain, accounts, wake, port_zero_binds: AtomicU32::new(0) }
     }

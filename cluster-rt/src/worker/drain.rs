@@ -169,7 +169,9 @@ impl Clone for Draining {
 
 impl std::fmt::Debug for Draining {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Draining").field("stage", &self.stage.as_ref().map(|s| *s.borrow())).finish()
+        f.debug_struct("Draining")
+            .field("stage", &self.stage.as_ref().map(|s| *s.borrow()))
+            .finish()
     }
 }
 

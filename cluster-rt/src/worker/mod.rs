@@ -71,8 +71,7 @@ where
     let link: MasterLink = Link::new(seed.link);
     let Ok(go) = greet(&link) else { process::exit_now(NOT_BORN) };
     let Some(row) = seed.scoreboard.row(seed.row) else { process::exit_now(NOT_BORN) };
-    let identity =
-        handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation };
+    let identity = handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation };
     let current = match Current::forked(identity, link, seed.mail, wake, row) {
         Ok(current) => current::set(current),
         Err(error) => return complain(&format!("worker {}: {error}", seed.worker)),
@@ -177,13 +176,17 @@ where
 fn block_on<T>(flavor: Flavor, threads: usize, future: impl Future<Output = T>) -> io::Result<T> {
     use tokio::runtime::Builder;
     match flavor {
-        Flavor::CurrentThread => Ok(Builder::new_current_thread().enable_all().build()?.block_on(future)),
+        Flavor::CurrentThread => {
+            Ok(Builder::new_current_thread().enable_all().build()?.block_on(future))
+        }
         Flavor::Local => {
-            let runtime = Builder::new_current_thread().enable_all().build_local(Default::default())?;
+            let runtime =
+                Builder::new_current_thread().enable_all().build_local(Default::default())?;
             Ok(runtime.block_on(future))
         }
         Flavor::MultiThread => {
-            let runtime = Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
+            let runtime =
+                Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
             Ok(runtime.block_on(future))
         }
     }

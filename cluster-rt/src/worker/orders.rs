@@ -8,7 +8,10 @@ use std::{
     collections::HashMap,
     io,
     os::fd::OwnedFd,
-    sync::{Mutex, PoisonError, atomic::{AtomicU32, Ordering}},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -17,11 +20,7 @@ use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags};
 use tokio::sync::oneshot;
 
-use super::{
-    Current,
-    current::Backing,
-    drain::LOOK_INTERVAL,
-};
+use super::{Current, current::Backing, drain::LOOK_INTERVAL};
 use crate::{
     link::LinkError,
     sys::{
@@ -92,10 +91,8 @@ impl Listening {
     fn once(&mut self) {
         let Backing::Master { link, .. } = &self.current.backing else { return };
         let look = self.draining_since.map(|_| Instant::now() + LOOK_INTERVAL);
-        let mut fds = [
-            PollFd::new(link, PollFlags::IN),
-            PollFd::new(&self.current.wake, PollFlags::IN),
-        ];
+        let mut fds =
+            [PollFd::new(link, PollFlags::IN), PollFd::new(&self.current.wake, PollFlags::IN)];
         if poll_until(&mut fds, look).is_err() {
             thread::sleep(LOOK_INTERVAL);
         }

@@ -65,7 +65,9 @@ fn supervise(current: &'static Current, stop_delay: Duration, grace: Duration) {
                     Some(first) if now.duration_since(first) >= SECOND_INTERRUPT => {
                         process::exit_now(128 + Signal::SIGINT as i32)
                     }
-                    _ => drop(interrupted.get_or_insert(now)),
+                    _ => {
+                        interrupted.get_or_insert(now);
+                    }
                 }
             }
             asked.get_or_insert(now);

@@ -330,7 +330,10 @@ impl Listening {
             && !self.is_accepting(now);
         let full = everybody_full.then_some(now + HELD_RETRY);
         let looks = self.lanes.iter().flatten().filter_map(|lane| lane.next_look(now)).min();
-        debug_assert!(STALLED > HELD_RETRY, "a full queue is looked at before it counts as stalled");
+        debug_assert!(
+            STALLED > HELD_RETRY,
+            "a full queue is looked at before it counts as stalled"
+        );
         [held, paused, full, looks].into_iter().flatten().min()
     }
 }

@@ -1,6 +1,10 @@
 //! What follows the exit of a worker: respawn, backoff, giving up, the end of the cluster.
 
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::{Duration, Instant}};
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 use super::{
     Action, EXIT_GAVE_UP, Supervisor,
@@ -77,13 +81,7 @@ impl Supervisor {
         if wanted { Verdict::Respawn } else { Verdict::Leave }
     }
 
-    fn respawn(
-        &mut self,
-        worker: &Worker,
-        cause: ExitCause,
-        now: Instant,
-        out: &mut Vec<Action>,
-    ) {
+    fn respawn(&mut self, worker: &Worker, cause: ExitCause, now: Instant, out: &mut Vec<Action>) {
         let any_ready = self.any_ready();
         let lived = worker.ready.map(|at| now.duration_since(at));
         if lived.is_some_and(|lived| lived >= FORGOTTEN) {
@@ -143,7 +141,9 @@ enum Verdict {
     Respawn,
     /// The slot stays empty.
     Leave,
-    End { code: i32 },
+    End {
+        code: i32,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

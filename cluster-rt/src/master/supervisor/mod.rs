@@ -204,20 +204,26 @@ impl Supervisor {
             Input::Bound { worker, addr } => self.bound(worker, addr, out),
             Input::Accepting { worker, listener } => self.accepting(worker, listener, now, out),
             Input::Unlistened { worker, listener } => {
-                self.with(worker, |w| drop(w.accepting.remove(&listener)));
+                self.with(worker, |w| {
+                    w.accepting.remove(&listener);
+                });
             }
             Input::SaidReady { worker } => {
                 self.with(worker, |w| w.engaged = true);
                 self.ready(worker, now, out);
             }
             Input::StopAsked { worker } => {
-                self.with(worker, |w| drop(w.stop_asked.get_or_insert(now)));
+                self.with(worker, |w| {
+                    w.stop_asked.get_or_insert(now);
+                });
             }
             Input::MainEnded { worker, code, panicked } => {
                 self.with(worker, |w| w.main_ended = Some((code, panicked)));
             }
             Input::LinkClosed { worker } => {
-                self.with(worker, |w| drop(w.link_closed.get_or_insert(now)));
+                self.with(worker, |w| {
+                    w.link_closed.get_or_insert(now);
+                });
             }
             Input::Misbehaved { worker, what } => self.misbehaved(worker, &what, out),
             Input::Reaped { worker, status, lost } => self.reaped(worker, status, lost, now, out),

@@ -17,13 +17,23 @@ use crate::{
 pub(super) enum Phase {
     Running,
     /// TERM came, connections are still taken until this time.
-    Delaying { until: Instant, code: i32 },
+    Delaying {
+        until: Instant,
+        code: i32,
+    },
     /// The listeners are being emptied; at the deadline everything is killed.
-    Closing { deadline: Instant, code: i32 },
+    Closing {
+        deadline: Instant,
+        code: i32,
+    },
     /// The workers finish what they have; each has its own deadline.
-    Draining { code: i32 },
+    Draining {
+        code: i32,
+    },
     /// Everything was sent SIGKILL.
-    Killing { code: i32 },
+    Killing {
+        code: i32,
+    },
     Ended,
 }
 
@@ -140,7 +150,9 @@ impl Supervisor {
     pub(super) fn end(&mut self, out: &mut Vec<Action>) {
         let code = match self.phase {
             Phase::Draining { code } | Phase::Killing { code } => code,
-            Phase::Running | Phase::Delaying { .. } | Phase::Closing { .. } | Phase::Ended => return,
+            Phase::Running | Phase::Delaying { .. } | Phase::Closing { .. } | Phase::Ended => {
+                return;
+            }
         };
         self.kill_zygote(out);
         if matches!(self.zygote, Zygote::Absent { .. }) {

@@ -15,7 +15,9 @@ use crate::{id::WorkerId, wire::HANDSHAKE_TIMEOUT};
 /// What is to happen at a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    Spawn { slot: usize },
+    Spawn {
+        slot: usize,
+    },
     Follow,
     OpenDispatch,
     StartZygote,
@@ -29,8 +31,12 @@ pub(super) enum Timer {
     DrainOver(WorkerId),
     /// The link was closed, and the worker did not end.
     LinkClosed(WorkerId),
-    StopDelayOver { code: i32 },
-    ClosingOver { code: i32 },
+    StopDelayOver {
+        code: i32,
+    },
+    ClosingOver {
+        code: i32,
+    },
 }
 
 /// A worker that closed its link is ending; this long it may take.

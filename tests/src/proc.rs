@@ -1,0 +1,71 @@
+//! What `/proc` says of processes: who lives, whose child, under which title, with which descriptors.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+/// A process as it was when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its pid.
+    pub pid: i32,
+    /// Its parent's pid.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// R, S, D, T, Z, ...
+    pub state: char,
+    /// Its command line, as `ps` shows it.
+    pub title: String,
+}
+
+impl Process {
+    /// The process with this pid.
+    pub fn look(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The command in parentheses may hold anything, so the fields are those after the last one.
+        let mut fields = stat.rsplit_once(") ")?.1.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let title = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
+        Some(Self { pid, parent, group, state, title })
+    }
+
+    /// Its open descriptors and what each is, such as `socket:[123]`.
+    pub fn descriptors(&self) -> BTreeMap<i32, PathBuf> {
+        let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else {
+            return BTreeMap::new();
+        };
+        entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let number = entry.file_name().to_str()?.parse().ok()?;
+                Some((number, fs::read_link(entry.path()).ok()?))
+            })
+            .collect()
+    }
+
+    /// A field of `/proc/PID/status`, such as `SigBlk`.
+    pub fn status(&self, field: &str) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        Some(line.trim().to_owned())
+    }
+}
+
+/// The processes of a group that live; zombies do not.
+pub fn of_group(group: i32) -> Vec<Process> {
+    all().filter(|p| p.group == group && p.state != 'Z').collect()
+}
+
+/// The children of a process, zombies too.
+pub fn children_of(parent: i32) -> Vec<Process> {
+    all().filter(|p| p.parent == parent).collect()
+}
+
+fn all() -> impl Iterator<Item = Process> {
+    fs::read_dir("/proc")
+        .expect("/proc is mounted")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(Process::look)
+}
