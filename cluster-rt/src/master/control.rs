@@ -295,7 +295,7 @@ impl Control {
                 *count += 1;
             }
         }
-        self.parts.report.events(&events);
+        self.parts.report.events(&events, self.parts.supervisor.ever_ready());
         self.parts.desk.publish(&events, self.snapshot());
     }
 

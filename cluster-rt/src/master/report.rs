@@ -6,11 +6,13 @@
 
 use std::{
     io,
+    process::ExitStatus,
     sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
     thread,
     time::{Duration, Instant},
 };
 
+use super::supervisor::USAGE_CODES;
 use crate::{
     config::LogLevel,
     event::Event,
@@ -98,16 +100,19 @@ impl Report {
 
     /// Says what a person reading along wants to know of `events`: exits with what follows them, and
     /// the troubles; not each step of a start.
-    pub(super) fn events(&self, events: &[Event]) {
+    ///
+    /// A program that prints its usage and exits before anything `ever_ready` has said all there is.
+    pub(super) fn events(&self, events: &[Event], ever_ready: bool) {
         for (at, event) in events.iter().enumerate() {
             match event {
-                Event::Exited { slot, lost, .. } => {
+                Event::Exited { slot, lost, status, .. } => {
                     let next = events[at + 1..].iter().find_map(|event| match event {
                         Event::Respawning { slot: of, delay } if of == slot => Some(delay),
                         _ => None,
                     });
                     let text = match next {
                         Some(delay) => format!("{event}; respawning in {} ms", delay.as_millis()),
+                        None if !ever_ready && says_its_own(*status) => continue,
                         None => event.to_string(),
                     };
                     if *lost > 0 { self.warn(text) } else { self.info(text) }
@@ -117,6 +122,11 @@ impl Report {
             }
         }
     }
+}
+
+/// The exit of a program that printed its help, or what is wrong with its arguments.
+fn says_its_own(status: ExitStatus) -> bool {
+    status.code().is_some_and(|code| code == 0 || USAGE_CODES.contains(&code))
 }
 
 fn write(level: LogLevel, text: &str) {

@@ -26,7 +26,7 @@ const FORGOTTEN: Duration = Duration::from_secs(30);
 
 /// The exit codes by which programs say that they were called wrongly, which another try cannot
 /// better: 2 (shells, clap), EX_USAGE and EX_CONFIG of `sysexits.h`.
-const USAGE_CODES: [i32; 3] = [2, 64, 78];
+pub(crate) const USAGE_CODES: [i32; 3] = [2, 64, 78];
 
 impl Supervisor {
     pub(super) fn reaped(

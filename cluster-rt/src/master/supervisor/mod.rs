@@ -20,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::exit::USAGE_CODES;
 use self::{
     record::{Seat, Sitting, Worker},
     start::Zygote,
@@ -247,9 +248,14 @@ impl Supervisor {
         self.workers.iter().map(|(&id, w)| (id, w.slot, w.pid, w.state()))
     }
 
-    /// Whether the worker is of slot `slot` and takes connections from its queue now.
+    /// The slot of a worker that lives.
     pub(crate) fn slot_of(&self, worker: WorkerId) -> Option<usize> {
         self.workers.get(&worker).map(|w| w.slot)
+    }
+
+    /// Whether any worker was ever ready.
+    pub(crate) fn ever_ready(&self) -> bool {
+        self.ever_ready
     }
 
     fn with(&mut self, worker: WorkerId, change: impl FnOnce(&mut Worker)) {

@@ -1,1 +1,479 @@
+//! The supervisor's rules as tables of inputs and actions, and as properties of random runs.
+//!
+//! Time is a number here: a run of minutes takes microseconds.
 
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use super::{Action, Input, Rules, Supervisor};
+use crate::{
+    config::Config,
+    config::Respawn,
+    event::{Event, ExitCause, WorkerState},
+    id::{ListenerId, WorkerId},
+};
+
+/// A supervisor with a clock of its own, and everything it did.
+struct Bench {
+    supervisor: Supervisor,
+    now: Instant,
+    done: Vec<Action>,
+}
+
+const LISTENER: ListenerId = ListenerId(0);
+
+impl Bench {
+    fn new(workers: usize, change: impl FnOnce(&mut Rules)) -> Self {
+        let mut rules = Rules::from(&Config { respawn: Respawn::Always, ..Config::default() });
+        change(&mut rules);
+        let mut bench = Self {
+            supervisor: Supervisor::new(rules, workers),
+            now: Instant::now(),
+            done: Vec::new(),
+        };
+        bench.feed(Input::Start);
+        bench.feed(Input::ZygoteUp);
+        bench
+    }
+
+    fn feed(&mut self, input: Input) -> Vec<Action> {
+        let actions = self.supervisor.step(input, self.now);
+        self.done.extend(actions.iter().cloned());
+        actions
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<Action> {
+        let until = self.now + time;
+        let mut actions = Vec::new();
+        while let Some(at) = self.supervisor.next_deadline().filter(|&at| at <= until) {
+            self.now = self.now.max(at);
+            actions.extend(self.feed(Input::Tick));
+        }
+        self.now = until;
+        actions
+    }
+
+    /// The workers that the actions ask for.
+    fn spawns(actions: &[Action]) -> Vec<(WorkerId, usize)> {
+        let spawn = |action: &Action| match action {
+            Action::Spawn { worker, slot } => Some((*worker, *slot)),
+            _ => None,
+        };
+        actions.iter().filter_map(spawn).collect()
+    }
+
+    /// The last worker that was asked for in `slot`.
+    fn last(&self, slot: usize) -> WorkerId {
+        Self::spawns(&self.done).into_iter().rfind(|&(_, s)| s == slot).expect("a spawn").0
+    }
+
+    fn online(&mut self, worker: WorkerId) {
+        let pid = 1000 + u32::try_from(worker.as_u64()).expect("few workers");
+        self.feed(Input::Spawned { worker, pid });
+        self.feed(Input::Greeted { worker });
+        self.feed(Input::Online { worker });
+    }
+
+    fn serve(&mut self, worker: WorkerId) {
+        self.online(worker);
+        let addr = "127.0.0.1:80".parse().expect("an address");
+        self.feed(Input::Bound { worker, addr });
+        self.feed(Input::Accepting { worker, listener: LISTENER });
+    }
+
+    fn serve_all(&mut self, workers: usize) {
+        for slot in 0..workers {
+            let worker = self.last(slot);
+            self.serve(worker);
+        }
+    }
+
+    fn exit(&mut self, worker: WorkerId, status: ExitStatus) -> Vec<Action> {
+        self.feed(Input::Reaped { worker, status, lost: 0 })
+    }
+}
+
+fn code(code: i32) -> ExitStatus {
+    ExitStatus::from_raw(code << 8)
+}
+
+fn signal(signal: i32) -> ExitStatus {
+    ExitStatus::from_raw(signal)
+}
+
+fn delay(actions: &[Action]) -> Option<u128> {
+    actions.iter().find_map(|action| match action {
+        Action::Emit(Event::Respawning { delay, .. }) => Some(delay.as_millis()),
+        _ => None,
+    })
+}
+
+fn cause(actions: &[Action]) -> Option<ExitCause> {
+    actions.iter().find_map(|action| match action {
+        Action::Emit(Event::Exited { cause, .. }) => Some(*cause),
+        _ => None,
+    })
+}
+
+fn end(actions: &[Action]) -> Option<i32> {
+    actions.iter().find_map(|action| match action {
+        Action::End { code } => Some(*code),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_first_worker_starts_alone_and_the_others_when_it_is_ready() {
+    let mut bench = Bench::new(4, |_| {});
+    assert_eq!(Bench::spawns(&bench.done), [(WorkerId(1), 0)]);
+    bench.serve(WorkerId(1));
+    let slots: Vec<_> = Bench::spawns(&bench.done).into_iter().map(|(_, slot)| slot).collect();
+    assert_eq!(slots, [0, 1, 2, 3]);
+}
+
+#[test]
+fn the_others_start_when_the_first_has_run_a_second() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.online(WorkerId(1));
+    bench.feed(Input::Bound { worker: WorkerId(1), addr: ([127, 0, 0, 1], 80).into() });
+    assert_eq!(Bench::spawns(&bench.pass(Duration::from_millis(999))), []);
+    assert_eq!(Bench::spawns(&bench.pass(Duration::from_millis(1))), [(WorkerId(2), 1)]);
+}
+
+#[test]
+fn dispatch_opens_when_all_are_ready_or_after_a_moment() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.serve(WorkerId(1));
+    assert!(!bench.done.contains(&Action::OpenDispatch));
+    bench.serve(WorkerId(2));
+    assert!(bench.done.contains(&Action::OpenDispatch));
+
+    let mut slow = Bench::new(2, |_| {});
+    slow.serve(WorkerId(1));
+    assert!(slow.pass(Duration::from_millis(250)).contains(&Action::OpenDispatch));
+}
+
+#[test]
+fn a_kill_from_outside_is_followed_at_once_however_often() {
+    let mut bench = Bench::new(1, |_| {});
+    for _ in 0..20 {
+        let worker = bench.last(0);
+        bench.serve(worker);
+        let actions = bench.exit(worker, signal(9));
+        assert_eq!(delay(&actions), Some(0));
+        assert_eq!(Bench::spawns(&actions).len(), 1, "in the same step");
+    }
+}
+
+#[test]
+fn faults_soon_after_ready_are_followed_more_and_more_slowly() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.serve_all(2);
+    for expected in [100_u64, 200, 400, 800, 1600] {
+        let worker = bench.last(1);
+        let actions = bench.exit(worker, signal(11));
+        assert_eq!(delay(&actions), Some(expected.into()));
+        bench.pass(Duration::from_millis(expected));
+        let next = bench.last(1);
+        bench.serve(next);
+    }
+    // Forgotten after 30 s of life.
+    bench.pass(Duration::from_secs(30));
+    let worker = bench.last(1);
+    let actions = bench.exit(worker, signal(11));
+    assert_eq!(delay(&actions), Some(0), "a fault after a long life is no early one");
+    bench.pass(Duration::from_secs(1));
+    let worker = bench.last(1);
+    bench.serve(worker);
+    let actions = bench.exit(worker, signal(11));
+    assert_eq!(delay(&actions), Some(100));
+}
+
+#[test]
+fn five_failed_starts_and_nobody_ready_is_giving_up() {
+    let mut bench = Bench::new(3, |_| {});
+    let mut starts = 0;
+    let actions = loop {
+        starts += 1;
+        let worker = bench.last(0);
+        bench.online(worker);
+        bench.feed(Input::MainEnded { worker, code: 1, panicked: false });
+        let actions = bench.exit(worker, code(1));
+        assert_eq!(cause(&actions), Some(ExitCause::FailedToStart));
+        if delay(&actions).is_none() {
+            break actions;
+        }
+        assert!(delay(&actions) <= Some(1000), "nobody is ready");
+        bench.pass(Duration::from_secs(1));
+    };
+    assert_eq!(starts, 5);
+    assert!(actions.contains(&Action::Emit(Event::GaveUp { failed_starts: 5 })));
+    assert!(actions.contains(&Action::KillZygote));
+    assert_eq!(end(&bench.feed(Input::ZygoteExited { reason: String::new() })), Some(70));
+}
+
+#[test]
+fn a_slot_that_cannot_start_ends_nothing_while_others_serve() {
+    let mut bench = Bench::new(4, |_| {});
+    bench.serve_all(3);
+    for _ in 0..30 {
+        let worker = bench.last(3);
+        bench.online(worker);
+        let actions = bench.exit(worker, code(1));
+        let delay = delay(&actions).expect("a respawn");
+        bench.pass(Duration::from_millis(delay.try_into().expect("at most 30 s")));
+    }
+}
+
+#[test]
+fn help_ends_with_0_and_a_wrong_flag_with_2_after_one_start() {
+    for status in [0, 2] {
+        let mut bench = Bench::new(4, |_| {});
+        bench.online(WorkerId(1));
+        bench.exit(WorkerId(1), code(status));
+        bench.feed(Input::ListenersClosed);
+        assert_eq!(Bench::spawns(&bench.done).len(), 1);
+        assert_eq!(end(&bench.feed(Input::ZygoteExited { reason: String::new() })), Some(status));
+    }
+}
+
+#[test]
+fn without_respawn_the_first_failure_before_ready_is_the_end() {
+    let mut bench = Bench::new(4, |rules| rules.respawn = Respawn::Never);
+    bench.online(WorkerId(1));
+    bench.feed(Input::MainEnded { worker: WorkerId(1), code: 1, panicked: false });
+    bench.exit(WorkerId(1), code(1));
+    bench.feed(Input::ListenersClosed);
+    assert_eq!(end(&bench.feed(Input::ZygoteExited { reason: String::new() })), Some(1));
+}
+
+#[test]
+fn without_respawn_the_end_has_the_last_code_that_is_not_0() {
+    let mut bench = Bench::new(3, |rules| rules.respawn = Respawn::Never);
+    bench.serve_all(3);
+    bench.exit(WorkerId(1), code(0));
+    bench.exit(WorkerId(2), code(3));
+    bench.exit(WorkerId(3), code(0));
+    assert_eq!(end(&bench.feed(Input::ZygoteExited { reason: String::new() })), Some(3));
+}
+
+#[test]
+fn on_failure_leaves_who_finished_and_replaces_who_failed() {
+    let mut bench = Bench::new(2, |rules| rules.respawn = Respawn::OnFailure);
+    bench.serve_all(2);
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(delay(&bench.exit(WorkerId(1), code(0))), None);
+    assert_eq!(delay(&bench.exit(WorkerId(2), code(1))), Some(0));
+}
+
+#[test]
+fn a_stop_closes_drains_kills_at_grace_and_ends_after_the_last_reap() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.serve_all(2);
+    assert_eq!(bench.feed(Input::Stop { code: 0 }), [Action::CloseListeners]);
+    assert_eq!(bench.feed(Input::Stop { code: 0 }), [], "a second one changes nothing");
+    let actions = bench.feed(Input::ListenersClosed);
+    assert!(actions.contains(&Action::Drain { worker: WorkerId(1) }));
+    assert!(actions.contains(&Action::Drain { worker: WorkerId(2) }));
+    assert_eq!(cause(&bench.exit(WorkerId(1), code(0))), Some(ExitCause::Stopped));
+    let actions = bench.pass(Duration::from_secs(25));
+    assert!(actions.contains(&Action::Kill { worker: WorkerId(2) }));
+    bench.feed(Input::ZygoteExited { reason: String::new() });
+    let actions = bench.exit(WorkerId(2), signal(9));
+    assert_eq!(cause(&actions), Some(ExitCause::Stopped));
+    assert_eq!(end(&actions), Some(0));
+}
+
+#[test]
+fn a_second_interrupt_kills_unless_it_is_the_same_key() {
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.feed(Input::Interrupt);
+    bench.pass(Duration::from_millis(500));
+    assert_eq!(bench.feed(Input::Interrupt), []);
+    bench.pass(Duration::from_millis(500));
+    assert!(bench.feed(Input::Interrupt).contains(&Action::Kill { worker: WorkerId(1) }));
+}
+
+#[test]
+fn what_a_worker_asks_waits_for_the_masters_own_signal() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.serve_all(2);
+    bench.feed(Input::StopAsked { worker: WorkerId(1) });
+    assert_eq!(bench.pass(Duration::from_millis(199)), []);
+    let actions = bench.pass(Duration::from_millis(1));
+    assert!(actions.contains(&Action::Drain { worker: WorkerId(1) }));
+    // And is followed by a new worker, since respawn = "always".
+    let actions = bench.exit(WorkerId(1), code(0));
+    assert_eq!(cause(&actions), Some(ExitCause::Stopped));
+    assert_eq!(Bench::spawns(&actions), [(WorkerId(3), 0)]);
+}
+
+#[test]
+fn stop_waits_for_a_worker_if_nobody_else_can_serve_what_waits() {
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.exit(WorkerId(1), signal(9));
+    bench.feed(Input::Stop { code: 0 });
+    bench.serve(WorkerId(2));
+    assert!(bench.feed(Input::ListenersClosed).contains(&Action::Drain { worker: WorkerId(2) }));
+}
+
+#[test]
+fn a_zygote_that_dies_is_replaced_and_asked_again() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.serve_all(1);
+    let actions = bench.feed(Input::ZygoteExited { reason: "SIGKILL".to_owned() });
+    assert!(actions.contains(&Action::Forget { worker: WorkerId(2) }));
+    assert!(actions.contains(&Action::ExecZygote));
+    assert_eq!(Bench::spawns(&bench.feed(Input::ZygoteUp)), [(WorkerId(3), 1)]);
+}
+
+#[test]
+fn a_zygote_that_does_not_answer_is_killed() {
+    let mut bench = Bench::new(1, |_| {});
+    assert!(bench.pass(Duration::from_secs(5)).contains(&Action::KillZygote));
+    assert!(
+        bench.feed(Input::ZygoteExited { reason: String::new() }).contains(&Action::ExecZygote)
+    );
+}
+
+#[test]
+fn a_zygote_that_never_says_hello_is_given_up() {
+    let rules = Rules::from(&Config::default());
+    let mut supervisor = Supervisor::new(rules, 1);
+    let mut now = Instant::now();
+    let mut actions = supervisor.step(Input::Start, now);
+    for _ in 0..5 {
+        assert!(actions.contains(&Action::ExecZygote));
+        actions = supervisor.step(Input::ZygoteExited { reason: "exec: EACCES".to_owned() }, now);
+        now += Duration::from_secs(1);
+        actions.extend(supervisor.step(Input::Tick, now));
+    }
+    assert_eq!(end(&actions), Some(70));
+}
+
+#[test]
+fn a_silent_worker_a_slow_one_and_one_that_misbehaves_are_killed() {
+    let mut bench = Bench::new(1, |rules| rules.start_timeout = Duration::from_secs(3));
+    bench.feed(Input::Spawned { worker: WorkerId(1), pid: 1 });
+    let kill = Action::Kill { worker: WorkerId(1) };
+    assert!(bench.pass(Duration::from_secs(3)).contains(&kill), "start_timeout");
+
+    let mut bench = Bench::new(1, |_| {});
+    bench.feed(Input::Spawned { worker: WorkerId(1), pid: 1 });
+    assert!(bench.pass(Duration::from_secs(5)).contains(&kill), "no hello");
+
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    let garbage = Input::Misbehaved { worker: WorkerId(1), what: "garbage".to_owned() };
+    assert!(bench.feed(garbage).contains(&kill));
+
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.feed(Input::LinkClosed { worker: WorkerId(1) });
+    assert!(bench.pass(Duration::from_secs(2)).contains(&kill), "closed its link and lives");
+}
+
+#[test]
+fn ready_takes_every_listener_that_the_slot_had() {
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve(WorkerId(1));
+    bench.feed(Input::Accepting { worker: WorkerId(1), listener: ListenerId(1) });
+    bench.exit(WorkerId(1), signal(9));
+    bench.serve(WorkerId(2));
+    let ready =
+        |bench: &Bench| bench.supervisor.workers().any(|(.., state)| state == WorkerState::Ready);
+    assert!(!ready(&bench), "one of two");
+    bench.feed(Input::Accepting { worker: WorkerId(2), listener: ListenerId(1) });
+    assert!(ready(&bench));
+}
+
+/// A small generator with a seed: the same run every time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % bound
+    }
+}
+
+/// Any input at all, about workers that live, lived, or never were.
+fn any_input(random: &mut Random) -> Input {
+    let worker = WorkerId(random.below(12));
+    let listener = ListenerId(random.below(2) as u32);
+    match random.below(20) {
+        0 => Input::ZygoteUp,
+        1 => Input::ZygoteExited { reason: String::new() },
+        2 | 3 => Input::Spawned { worker, pid: 1 },
+        4 => Input::SpawnFailed { worker, errno: 11 },
+        5 => Input::Greeted { worker },
+        6 | 7 => Input::Online { worker },
+        8 => Input::Bound { worker, addr: ([127, 0, 0, 1], 1).into() },
+        9 | 10 => Input::Accepting { worker, listener },
+        11 => Input::Unlistened { worker, listener },
+        12 => Input::SaidReady { worker },
+        13 => Input::StopAsked { worker },
+        14 => Input::MainEnded { worker, code: 1, panicked: false },
+        15 => Input::LinkClosed { worker },
+        16 => Input::Misbehaved { worker, what: String::new() },
+        17 => Input::Reaped { worker, status: code(random.below(3) as i32), lost: 0 },
+        18 => Input::Reaped { worker, status: signal(random.below(15) as i32 + 1), lost: 0 },
+        _ => Input::Tick,
+    }
+}
+
+/// After any history whatever, a stop that is answered as the real processes would answer it ends the
+/// cluster; and no slot ever has two workers.
+#[test]
+fn stop_always_gets_through_and_a_slot_has_one_worker() {
+    for seed in 1..=3000_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut bench = Bench::new(1 + random.below(3) as usize, |_| {});
+        for _ in 0..random.below(60) {
+            bench.now += Duration::from_millis(random.below(700));
+            let input = any_input(&mut random);
+            bench.feed(input);
+            let mut slots: Vec<_> = bench.supervisor.workers().map(|(_, slot, ..)| slot).collect();
+            slots.sort_unstable();
+            slots.dedup();
+            assert_eq!(slots.len(), bench.supervisor.workers().count(), "seed {seed}");
+        }
+        let ended = |bench: &Bench| bench.done.iter().any(|a| matches!(a, Action::End { .. }));
+        bench.feed(Input::Stop { code: 0 });
+        bench.feed(Input::ListenersClosed);
+        bench.pass(Duration::from_secs(60));
+        for (worker, ..) in bench.supervisor.workers().collect::<Vec<_>>() {
+            bench.exit(worker, signal(9));
+        }
+        bench.feed(Input::ZygoteExited { reason: String::new() });
+        bench.pass(Duration::from_secs(60));
+        assert!(ended(&bench), "seed {seed}: {:#?}", bench.supervisor);
+        let ends = bench.done.iter().filter(|a| matches!(a, Action::End { .. })).count();
+        assert_eq!(ends, 1, "seed {seed}");
+    }
+}
+
+/// The same inputs at the same times give the same actions (invariant 13).
+#[test]
+fn a_recorded_run_replays() {
+    let run = |start: Instant| {
+        let mut random = Random(42);
+        let mut supervisor = Supervisor::new(Rules::from(&Config::default()), 3);
+        let mut now = start;
+        let mut actions = supervisor.step(Input::Start, now);
+        for _ in 0..500 {
+            now += Duration::from_millis(random.below(300));
+            actions.extend(supervisor.step(any_input(&mut random), now));
+        }
+        actions
+    };
+    let start = Instant::now();
+    assert_eq!(run(start), run(start));
+}

@@ -24,7 +24,7 @@ fn cores() -> usize {
     stop_delay = "3s",
     start_timeout = "60s",
     flavor = "multi_thread",
-    worker_threads = 123456,
+    worker_threads = 3,
     init = setup,
     master = watch
 )]
