@@ -1,7 +1,56 @@
 //! One attribute turns an ordinary `main` into a supervised, multi-process service.
-//! (crate docs to come)
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")] mod example {
+//! use axum::{Router, routing::get};
+//!
+//! #[cluster::main(workers = 4, respawn)]
+//! async fn main() -> std::io::Result<()> {
+//!     let listener = cluster::TcpListener::bind("127.0.0.1:8080").await?;
+//!     let slot = cluster::worker().slot();
+//!     let app = Router::new().route("/", get(move || async move { format!("worker {slot}\n") }));
+//!     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
+//! }
+//! # }
+//! # fn main() {}
+//! ```
+//!
+//! The process that was started becomes the *master*. It owns the listening sockets, hands each
+//! connection to the *worker* whose turn it is, replaces workers that die, and stops them all without
+//! losing a connection. Each worker is a process of its own that runs `main` on a runtime of its own.
+//!
+//! # Where things are
+//!
+//! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
+//! * In a worker: [`TcpListener`], [`TcpStream`], [`draining()`], [`set_ready()`], [`worker()`], and with the
+//!   feature `axum` `axum::serve` on the listener and [`http::DrainLayer`](crate::http).
+//! * In the master: [`Role`] or `master = ...` give its branch a [`Master`], for [`Event`]s and orders.
+//!
+//! # Guarantees
+//!
+//! * A listening socket stays open while workers crash and are replaced: nobody is refused.
+//! * A connection that waits for a worker is served by another if that worker dies or hangs.
+//! * A stop answers everything that the kernel had accepted, and ends by a deadline.
+//! * When the master ends, however it does, every other process of the cluster ends too.
+//!
+//! # Limits
+//!
+//! Linux 5.4 or later. `main` runs once in each worker and not in the master, so state in memory is each
+//! worker's own. A connection is lost when its worker dies while serving it. Code before
+//! [`Builder::run`] runs in master and zygote; under the attribute there is none.
+//!
+//! # What trips people up
+//!
+//! * `#[tokio::main]` left beside `#[cluster::main]`: remove it, the attribute brings the runtime.
+//! * Without `with_graceful_shutdown(cluster::draining())` an axum worker ends only when its last
+//!   connection is closed, or at `grace`.
+//! * `ConnectInfo<SocketAddr>` needs `TcpListener::with_connect_info` (feature `axum`).
+//! * A module of your own called `cluster` hides the crate: `use ::cluster as rt; #[rt::main(crate = rt)]`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("cluster-rt needs Linux: it is built on descriptor passing, pidfds and subreapers");
 
 mod builder;
 mod config;
