@@ -8,7 +8,7 @@ mod actions;
 mod frames;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, mpsc},
@@ -93,6 +93,8 @@ pub(super) struct Control {
     wake: Wake,
     zygote: Option<ZygoteHandle>,
     listeners: Listeners,
+    /// Listeners that workers dropped a moment ago, oldest first; one for each worker and listener.
+    dropped: VecDeque<frames::Dropped>,
     /// Workers that are told to drain as soon as the dispatcher has let go of their slots.
     leaving: BTreeMap<usize, WorkerId>,
     /// The dispatcher has closed everything: nothing is dispatched any more.
@@ -125,6 +127,7 @@ impl Control {
             wake: handle.wake.clone(),
             zygote: None,
             listeners: Listeners::default(),
+            dropped: VecDeque::new(),
             leaving: BTreeMap::new(),
             dispatch_over: false,
             waiting: Vec::new(),
@@ -145,6 +148,7 @@ impl Control {
             }
             self.read_zygote();
             self.read_workers();
+            self.close_dropped();
             self.feed(Input::Tick);
         }
     }
@@ -159,7 +163,8 @@ impl Control {
             let room = if worker.outbox.is_waiting() { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(worker.link.as_fd(), PollFlags::IN | room));
         }
-        if poll_until(&mut fds, self.parts.supervisor.next_deadline()).is_err() {
+        let deadline = [self.parts.supervisor.next_deadline(), self.dropped_deadline()];
+        if poll_until(&mut fds, deadline.into_iter().flatten().min()).is_err() {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -209,7 +214,7 @@ impl Control {
                 }
                 let Some(worker) = self.parts.workers.with_pid(pid) else { return };
                 // What it said before its end counts, in the order in which it happened.
-                self.read_worker(worker, usize::MAX);
+                self.read_worker(worker, frames::FRAMES_LEFT_MAX);
                 let (lost, _) = self.parts.workers.counts(worker);
                 self.feed(Input::Reaped { worker, status, lost });
                 if let Some(gone) = self.parts.workers.remove(worker) {

@@ -29,6 +29,8 @@ pub(super) struct WorkerHandle {
     pidfd: Option<OwnedFd>,
     pub(super) link: Link<ToWorker, FromWorker>,
     pub(super) outbox: Outbox,
+    /// It said hello.
+    pub(super) greeted: bool,
     /// Nothing more is read from the link: it was closed, or what came was no frame.
     pub(super) deaf: bool,
     /// The master's end of the lane for user messages, which nothing travels on yet.
@@ -100,6 +102,7 @@ impl Workers {
             pidfd: None,
             link: Link::new(link),
             outbox: Outbox::default(),
+            greeted: false,
             deaf: false,
             _mail: mail,
             listeners: BTreeSet::new(),

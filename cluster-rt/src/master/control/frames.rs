@@ -1,9 +1,12 @@
 //! What the frames of workers mean to the master.
 //!
-//! Everything here is believed in nothing: a listener that the worker does not have, an answer that it
-//! does not take, a second hello end that worker.
+//! Nothing in them is believed: a listener that the worker does not have is ignored, a second hello or
+//! an answer that it does not take end that worker.
 
-use std::os::fd::OwnedFd;
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use super::{Control, FIRST_GENERATION, Input};
 use crate::{
@@ -15,6 +18,10 @@ use crate::{
 
 /// Frames read from one worker before the others get their turn.
 const FRAMES_AT_ONCE: usize = 32;
+
+/// More than a socket holds: all that a worker can have left behind. A process that it forked may hold
+/// the link open and go on writing, so there is a bound.
+pub(super) const FRAMES_LEFT_MAX: usize = 1024;
 
 impl Control {
     pub(super) fn read_workers(&mut self) {
@@ -83,7 +90,11 @@ impl Control {
             let what = format!("it speaks protocol {protocol}, the master {PROTOCOL_VERSION}");
             return self.misbehaved(worker, what);
         }
-        let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
+        let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
+        if std::mem::replace(&mut handle.greeted, true) {
+            return self.misbehaved(worker, "a second hello on its link".to_owned());
+        }
+        let slot = handle.slot;
         self.feed(Input::Greeted { worker });
         let config = &self.parts.config;
         let go = Go {
@@ -139,15 +150,50 @@ impl Control {
         self.send(worker, &ToWorker::Shared { request }, Some(socket));
     }
 
+    /// Dispatches nothing more to the worker from this listener. The socket itself stays for now: what
+    /// looks like a drop may be the end of `main`, and then the next worker needs it.
     fn unlisten(&mut self, worker: WorkerId, listener: ListenerId) {
         let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
         let slot = handle.slot;
         handle.listeners.remove(&listener);
         self.feed(Input::Unlistened { worker, listener });
-        if self.listeners.drop_by(listener, slot) {
-            self.parts.dispatcher.order(Order::Discard { listener });
-        } else {
-            self.parts.dispatcher.order(Order::Unlisten { listener, slot });
+        self.parts.dispatcher.order(Order::Unlisten { listener, slot });
+        // One entry for each, however often it binds and drops.
+        self.dropped.retain(|d| (d.worker, d.listener) != (worker, listener));
+        self.dropped.push_back(Dropped { at: Instant::now(), worker, listener });
+    }
+
+    /// Closes the sockets that nobody has, once those who dropped them have shown that they live on
+    /// without. A worker that drains or has ended has dropped nothing.
+    pub(super) fn close_dropped(&mut self) {
+        while let Some(&Dropped { at, worker, listener }) = self.dropped.front() {
+            if at.elapsed() < DROP_SETTLE {
+                return;
+            }
+            self.dropped.pop_front();
+            let Some(handle) = self.parts.workers.by_id.get(&worker) else { continue };
+            if self.parts.supervisor.is_draining(worker) || handle.listeners.contains(&listener) {
+                continue;
+            }
+            if self.listeners.drop_by(listener, handle.slot) {
+                self.parts.dispatcher.order(Order::Discard { listener });
+            }
         }
     }
+
+    /// When `close_dropped` has something to do.
+    pub(super) fn dropped_deadline(&self) -> Option<Instant> {
+        self.dropped.front().map(|dropped| dropped.at + DROP_SETTLE)
+    }
 }
+
+/// A listener that a worker dropped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dropped {
+    at: Instant,
+    worker: WorkerId,
+    listener: ListenerId,
+}
+
+/// A worker whose `main` has returned has ended by then.
+const DROP_SETTLE: Duration = Duration::from_secs(1);

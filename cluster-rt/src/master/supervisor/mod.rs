@@ -253,6 +253,12 @@ impl Supervisor {
         self.workers.get(&worker).map(|w| w.slot)
     }
 
+    /// Whether the worker is on its way out.
+    pub(crate) fn is_draining(&self, worker: WorkerId) -> bool {
+        let leaving = |w: &Worker| w.drain_until.is_some() || w.stop_asked.is_some();
+        self.workers.get(&worker).is_some_and(leaving)
+    }
+
     /// Whether any worker was ever ready.
     pub(crate) fn ever_ready(&self) -> bool {
         self.ever_ready
