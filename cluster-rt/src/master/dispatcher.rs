@@ -131,15 +131,16 @@ struct State {
 
 impl State {
     fn run(mut self, notify: &dyn Fn(Notice)) {
+        let mut rung = true;
         loop {
-            if !self.take_orders(notify) {
+            if rung && !self.take_orders(notify) {
                 return;
             }
             if self.closing != Closing::Done {
                 self.pass(notify);
             }
             self.finish_close(notify);
-            self.sleep();
+            rung = self.sleep();
         }
     }
 
@@ -222,8 +223,9 @@ impl State {
         }
     }
 
-    /// Sleeps until an order, a connection for somebody, or the next thing to look after.
-    fn sleep(&self) {
+    /// Sleeps until an order, a connection for somebody, or the next thing to look after; returns
+    /// whether there may be orders.
+    fn sleep(&self) -> bool {
         let now = Instant::now();
         let accepting = |l: &&Listening| self.open && l.is_accepting(now);
         let sockets = self.listeners.values().filter(accepting).filter_map(Listening::socket);
@@ -238,6 +240,8 @@ impl State {
         if poll_until(&mut fds, deadline).is_err() {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             thread::sleep(Duration::from_millis(10));
+            return true;
         }
+        fds.first().is_some_and(|wake| !wake.revents().is_empty())
     }
 }

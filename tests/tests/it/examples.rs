@@ -1,0 +1,77 @@
+//! Every example is built, started as its head says, and asked over HTTP.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use cluster_tests::{
+    Running, Signal,
+    client::{Outcome, get},
+    eventually,
+};
+
+/// The path of an example, built if it was not.
+fn example(name: &str) -> String {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "cluster-examples", "--examples"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the examples compile");
+        let fixture = Path::new(cluster_tests::fixture!("serve"));
+        fixture.parent().expect("a folder").join("examples")
+    });
+    folder.join(name).to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn hello_answers_its_slot_and_survives_a_kill() {
+    let program = Running::start(&example("hello"), &["127.0.0.1:0"], &[("CLUSTER_WORKERS", "2")]);
+    let address = program.address();
+    program.line("listening on http://");
+    let killed = program.worker(1);
+    cluster_tests::send_signal(killed.pid, Signal::KILL);
+    for _ in 0..20 {
+        let Outcome::Answered(body) = get(address, "/") else { panic!("no answer") };
+        assert!(body == "worker 0" || body == "worker 1", "{body}");
+    }
+    eventually("another worker 1", || (program.worker(1).pid != killed.pid).then_some(()));
+    program.stop();
+}
+
+#[test]
+fn single_answers_in_one_process() {
+    let program = Running::start(&example("single"), &["127.0.0.1:0"], &[]);
+    assert_eq!(get(program.address(), "/"), Outcome::Answered("worker 0".to_owned()));
+    assert_eq!(program.processes().len(), 1);
+}
+
+#[test]
+fn cluster_answers_from_every_worker_and_without_a_cluster() {
+    for workers in ["2", "0"] {
+        let variables = [("CLUSTER_WORKERS", workers)];
+        let program = Running::start(&example("cluster"), &["127.0.0.1:0"], &variables);
+        let address = program.address();
+        assert!(matches!(get(address, "/"), Outcome::Answered(_)));
+        program.stop();
+    }
+}
+
+#[test]
+fn respawn_prints_what_happens_when_a_worker_crashes() {
+    let program = Running::start(&example("respawn"), &["127.0.0.1:0"], &[]);
+    let address = program.address();
+    program.lines("master: slot 1 (worker 2) ready", 1);
+    assert_eq!(get(address, "/crash"), Outcome::Empty);
+    let line = program.line("exited: SIGABRT");
+    assert!(line.contains("1 connection lost"), "{line}");
+    // The third worker is the replacement.
+    program.line("(worker 3) ready");
+    assert!(matches!(get(address, "/"), Outcome::Answered(_)));
+    program.stop();
+}
