@@ -5,20 +5,23 @@
 //! far beyond what a loaded machine needs, and none is a bare sleep.
 
 pub mod client;
+pub mod keep_alive;
+mod output;
 pub mod proc;
 
 use std::{
-    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process, kill_process_group};
+
+use self::output::Lines;
 
 /// How long a test waits for something that has to happen. No test is faster for a shorter one.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -38,18 +41,18 @@ pub struct Running {
     lines: Arc<Lines>,
 }
 
-/// What the program wrote to stdout and stderr, line by line.
-#[derive(Debug, Default)]
-struct Lines {
-    seen: Mutex<Vec<String>>,
-    more: Condvar,
-}
-
 impl Running {
     /// Starts the program at `path`, in a process group of its own, with lines of life cycle.
     pub fn start(path: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(path);
-        command.args(arguments).envs(variables.iter().copied());
+        command.args(arguments);
+        // Those by which somebody tunes the tests are not for the program.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CLUSTER_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(variables.iter().copied());
         Self::start_command(command)
     }
 
@@ -66,10 +69,10 @@ impl Running {
         let mut child = command.spawn().expect("the fixture program starts");
         let lines = Arc::new(Lines::default());
         if let Some(stdout) = child.stdout.take() {
-            read_lines(stdout, Arc::clone(&lines));
+            output::read(stdout, &lines);
         }
         if let Some(stderr) = child.stderr.take() {
-            read_lines(stderr, Arc::clone(&lines));
+            output::read(stderr, &lines);
         }
         Self { child, lines }
     }
@@ -81,7 +84,7 @@ impl Running {
 
     /// Everything that was written so far.
     pub fn output(&self) -> Vec<String> {
-        self.lines.seen.lock().expect("no panic while reading").clone()
+        self.lines.seen()
     }
 
     /// Waits for a line that contains `text`, and returns the first such.
@@ -91,17 +94,7 @@ impl Running {
 
     /// Waits until `count` lines contain `text`, and returns them.
     pub fn lines(&self, text: &str, count: usize) -> Vec<String> {
-        let deadline = Instant::now() + DEADLINE;
-        let mut seen = self.lines.seen.lock().expect("no panic while reading");
-        loop {
-            let found: Vec<String> = seen.iter().filter(|l| l.contains(text)).cloned().collect();
-            if found.len() >= count {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{count} lines with {text:?} did not come; came: {seen:#?}");
-            seen = self.lines.more.wait_timeout(seen, left).expect("no panic while reading").0;
-        }
+        self.lines.wait_for(text, count)
     }
 
     /// Waits for `listening on ADDRESS` and returns the address.
@@ -109,6 +102,11 @@ impl Running {
         let line = self.line("listening on ");
         let (_, address) = line.rsplit_once(' ').expect("an address at the end of the line");
         address.trim_start_matches("http://").parse().expect("an address")
+    }
+
+    /// Waits until everything that its processes wrote has been read; they have to end for that.
+    pub fn wait_for_output(&self) {
+        eventually("the end of the output", || self.lines.are_all().then_some(()));
     }
 
     /// The processes of this program that live, by `/proc`; zombies do not live.
@@ -150,18 +148,21 @@ impl Running {
         kill_process_group(group, signal).expect("the group lives");
     }
 
+    /// What the lines of ended workers say in sum: how many ended, and how many connections they lost.
+    pub fn exits(&self) -> (usize, u64) {
+        output::exits(&self.output())
+    }
+
     /// Waits for the end of the master and returns its status.
     pub fn exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        let lines = &self.lines;
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(status) = child.try_wait().expect("a child of this process") {
                 return status;
             }
-            let seen = lines.seen.lock().expect("no panic while reading");
-            assert!(Instant::now() < deadline, "the master did not end; it said {seen:#?}");
-            drop(seen);
+            let late = Instant::now() >= deadline;
+            assert!(!late, "the master did not end; it said {:#?}", self.lines.seen());
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -196,6 +197,18 @@ impl Drop for Running {
     }
 }
 
+/// Milliseconds of the clock that every process reads the same.
+pub fn monotonic_ms() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)).as_secs_f64()
+        * 1e3
+}
+
+/// A number from the environment that makes a test longer, or what is usual.
+pub fn setting(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |value| value.parse().expect("a number in the variable"))
+}
+
 /// Sends a signal to one process.
 pub fn send_signal(pid: i32, signal: Signal) {
     // One that has ended meanwhile is what some tests provoke.
@@ -215,16 +228,6 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "{what}: did not come about in {DEADLINE:?}");
         thread::sleep(Duration::from_millis(2));
     }
-}
-
-fn read_lines(stream: impl Read + Send + 'static, lines: Arc<Lines>) {
-    thread::spawn(move || {
-        for line in BufReader::new(stream).lines() {
-            let Ok(line) = line else { return };
-            lines.seen.lock().expect("no panic while reading").push(line);
-            lines.more.notify_all();
-        }
-    });
 }
 
 /// Says that something is not tested here, past the test harness, which keeps the output of tests that

@@ -63,6 +63,20 @@ pub fn children_of(parent: i32) -> Vec<Process> {
     all().filter(|p| p.parent == parent).collect()
 }
 
+/// How many connections wait at a listening socket of 127.0.0.1 for somebody to accept them.
+pub fn backlog(port: u16) -> u64 {
+    let table = fs::read_to_string("/proc/net/tcp").expect("/proc is mounted");
+    let address = format!("0100007F:{port:04X}");
+    let waiting = table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        // 0A is TCP_LISTEN, for which the receive queue counts connections.
+        let listens = fields.get(1) == Some(&address.as_str()) && fields.get(3) == Some(&"0A");
+        let (_, queue) = fields.get(4).filter(|_| listens)?.split_once(':')?;
+        u64::from_str_radix(queue, 16).ok()
+    });
+    waiting.expect("somebody listens on the port")
+}
+
 fn all() -> impl Iterator<Item = Process> {
     fs::read_dir("/proc")
         .expect("/proc is mounted")

@@ -284,25 +284,36 @@ impl Control {
     /// Gives the supervisor an input, carries out what it decides, and tells.
     fn feed(&mut self, input: Input) {
         let mut inputs = vec![input];
-        let mut events = Vec::new();
+        let (mut events, mut end) = (Vec::new(), None);
         while let Some(input) = inputs.pop() {
             for action in self.parts.supervisor.step(input, Instant::now()) {
-                self.carry_out(action, &mut events);
+                match action {
+                    Action::Emit(event) => events.push(event),
+                    Action::End { code } => end = Some(code),
+                    action => self.carry_out(action),
+                }
             }
             inputs.append(&mut self.failures);
         }
-        if events.is_empty() {
-            return;
+        if !events.is_empty() {
+            self.tell_all(&events);
         }
-        for event in &events {
+        // After everything was told, since it closes the streams of events.
+        if let Some(code) = end {
+            self.end(code);
+        }
+    }
+
+    fn tell_all(&mut self, events: &[Event]) {
+        for event in events {
             if let Event::Exited { cause: ExitCause::Stopped, status, .. } = event {
                 let count =
                     if status.success() { &mut self.tally.drained } else { &mut self.tally.killed };
                 *count += 1;
             }
         }
-        self.parts.report.events(&events, self.parts.supervisor.ever_ready());
-        self.parts.desk.publish(&events, self.snapshot());
+        self.parts.report.events(events, self.parts.supervisor.ever_ready());
+        self.parts.desk.publish(events, self.snapshot());
     }
 
     fn snapshot(&self) -> Vec<WorkerStatus> {

@@ -211,7 +211,8 @@ impl State {
                 Order::Open => self.open = true,
                 Order::Close => {
                     self.closing = Closing::Since(Instant::now());
-                    self.listeners.values_mut().for_each(Listening::begin_close);
+                    let now = Instant::now();
+                    self.listeners.values_mut().for_each(|l| l.begin_close(now));
                 }
             }
         }

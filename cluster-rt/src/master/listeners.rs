@@ -30,7 +30,8 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) addr: SocketAddr,
-    pub(super) socket: Arc<OwnedFd>,
+    /// `None` once it is being closed.
+    pub(super) socket: Option<Arc<OwnedFd>>,
     key: Key,
     queues: BTreeMap<usize, Arc<Queue>>,
     /// The slots whose present or last worker has it.
@@ -69,9 +70,6 @@ impl Listeners {
         slot: usize,
         own: &BTreeSet<ListenerId>,
     ) -> Result<Opened, BindRefused> {
-        if self.closed {
-            return Err(refused("bind", &io::Error::from_raw_os_error(libc::ESHUTDOWN)));
-        }
         let known = self.by_id.iter().find(|(_, l)| l.key == key).map(|(&id, _)| id);
         let (id, fresh) = match known {
             // As the second bind of a plain program would be.
@@ -79,6 +77,9 @@ impl Listeners {
                 return Err(refused("bind", &io::Error::from_raw_os_error(libc::EADDRINUSE)));
             }
             Some(id) => (id, false),
+            None if self.closed => {
+                return Err(refused("bind", &io::Error::from_raw_os_error(libc::ESHUTDOWN)));
+            }
             None => (self.listen(key, backlog)?, true),
         };
         let Some(listener) = self.by_id.get_mut(&id) else {
@@ -96,7 +97,7 @@ impl Listeners {
         Ok(Opened {
             listener: id,
             addr: listener.addr,
-            socket: fresh.then(|| Arc::clone(&listener.socket)),
+            socket: listener.socket.clone().filter(|_| fresh),
             receiving: queue.receiving_end(),
             queue: new_queue.then_some(queue),
         })
@@ -111,7 +112,7 @@ impl Listeners {
         let addr = socket::local_addr(&socket).map_err(|e| refused("getsockname", &e))?;
         let id = ListenerId(self.next);
         self.next += 1;
-        let socket = Arc::new(socket);
+        let socket = Some(Arc::new(socket));
         let (queues, slots) = (BTreeMap::new(), BTreeSet::new());
         self.by_id.insert(id, Listener { addr, socket, key, queues, slots });
         Ok(id)
@@ -141,11 +142,11 @@ impl Listeners {
         gone
     }
 
-    /// From now on nothing is bound; the sockets themselves are closed by the dispatcher.
+    /// From now on nothing new is bound, and the dispatcher alone has the sockets. The queues stay: a
+    /// worker that replaces one which died meanwhile binds as before, and serves what waits.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        // The queues stay: what waits in them is still to be served.
-        self.by_id.clear();
+        self.by_id.values_mut().for_each(|listener| listener.socket = None);
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use super::supervisor::USAGE_CODES;
 use crate::{
     config::LogLevel,
-    event::Event,
+    event::{Event, ExitCause},
     sys::{signal, wake::poll_until},
 };
 
@@ -105,14 +105,14 @@ impl Report {
     pub(super) fn events(&self, events: &[Event], ever_ready: bool) {
         for (at, event) in events.iter().enumerate() {
             match event {
-                Event::Exited { slot, lost, status, .. } => {
+                Event::Exited { slot, lost, cause, status, .. } => {
                     let next = events[at + 1..].iter().find_map(|event| match event {
                         Event::Respawning { slot: of, delay } if of == slot => Some(delay),
                         _ => None,
                     });
                     let text = match next {
                         Some(delay) => format!("{event}; respawning in {} ms", delay.as_millis()),
-                        None if !ever_ready && says_its_own(*status) => continue,
+                        None if !ever_ready && says_its_own(*cause, *status) => continue,
                         None => event.to_string(),
                     };
                     if *lost > 0 { self.warn(text) } else { self.info(text) }
@@ -125,8 +125,9 @@ impl Report {
 }
 
 /// The exit of a program that printed its help, or what is wrong with its arguments.
-fn says_its_own(status: ExitStatus) -> bool {
-    status.code().is_some_and(|code| code == 0 || USAGE_CODES.contains(&code))
+fn says_its_own(cause: ExitCause, status: ExitStatus) -> bool {
+    let usage = |code: i32| code == 0 || USAGE_CODES.contains(&code);
+    cause != ExitCause::Stopped && status.code().is_some_and(usage)
 }
 
 fn write(level: LogLevel, text: &str) {

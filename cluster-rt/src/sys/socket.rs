@@ -79,15 +79,39 @@ pub(crate) fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddr), Errno
     }
 }
 
-/// Makes a listening socket drop every packet from now on.
-///
-/// What the kernel had accepted stays in the backlog; nothing joins it. Then accepting until EAGAIN
-/// ends even under load, and closing resets nobody. A client whose SYN is dropped tries again and is
-/// refused by the closed port. See SO_ATTACH_FILTER in `socket(7)`.
+/// Makes a listening TCP socket drop requests for new connections from now on, while those that are on
+/// their way (the client has our SYN+ACK, we not yet its ACK) still arrive. A client whose SYN is dropped
+/// tries again a second later, and is refused by the port that is closed then. See SO_ATTACH_FILTER in
+/// `socket(7)`; the filter of a TCP socket sees packets from the TCP header on.
+pub(crate) fn drop_requests(listener: impl AsFd) -> io::Result<()> {
+    const FLAGS_OFFSET: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_AND_ACK: u32 = 0x12;
+    SockRef::from(&listener).attach_filter(&[
+        SockFilter::new(bpf::LOAD_BYTE, 0, 0, FLAGS_OFFSET),
+        SockFilter::new(bpf::AND, 0, 0, SYN_AND_ACK),
+        SockFilter::new(bpf::JUMP_UNLESS_EQUAL, 0, 1, SYN),
+        SockFilter::new(bpf::RETURN, 0, 0, 0),
+        SockFilter::new(bpf::RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+/// Makes a listening socket drop every packet from now on: nothing joins its backlog any more, so that
+/// accepting until EAGAIN ends even under load, and closing resets nobody.
 pub(crate) fn drop_all(listener: impl AsFd) -> io::Result<()> {
-    /// `BPF_RET | BPF_K` with 0: pass no byte of any packet.
-    const RETURN_CONSTANT: u16 = 0x06;
-    SockRef::from(&listener).attach_filter(&[SockFilter::new(RETURN_CONSTANT, 0, 0, 0)])
+    SockRef::from(&listener).attach_filter(&[SockFilter::new(bpf::RETURN, 0, 0, 0)])
+}
+
+/// The codes of `linux/bpf_common.h` that the filters are made of; the operand is a constant.
+mod bpf {
+    /// `BPF_LD | BPF_B | BPF_ABS`
+    pub(super) const LOAD_BYTE: u16 = 0x30;
+    /// `BPF_ALU | BPF_AND | BPF_K`
+    pub(super) const AND: u16 = 0x54;
+    /// `BPF_JMP | BPF_JEQ | BPF_K`, of which the second offset is taken when it is not equal.
+    pub(super) const JUMP_UNLESS_EQUAL: u16 = 0x15;
+    /// `BPF_RET | BPF_K`: how many bytes of the packet pass.
+    pub(super) const RETURN: u16 = 0x06;
 }
 
 /// Bytes waiting to be received: for a queue of packets of one size, their number times it.

@@ -6,13 +6,13 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use super::{
-    Action, Control, Event, FIRST_GENERATION, Input, WorkerId, ZygoteHandle, dispatcher::Order,
+    Action, Control, FIRST_GENERATION, Input, WorkerId, ZygoteHandle, dispatcher::Order,
     main_thread,
 };
 use crate::wire::ToWorker;
 
 impl Control {
-    pub(super) fn carry_out(&mut self, action: Action, events: &mut Vec<Event>) {
+    pub(super) fn carry_out(&mut self, action: Action) {
         match action {
             Action::ExecZygote => self.exec_zygote(),
             Action::KillZygote => {
@@ -38,9 +38,9 @@ impl Control {
                 self.listeners.close();
                 self.parts.dispatcher.order(Order::Close);
             }
-            Action::Emit(event) => events.push(event),
             Action::Warn(text) => self.parts.report.warn(text),
-            Action::End { code } => self.end(code),
+            // Told, and done, by the loop when everything else is.
+            Action::Emit(_) | Action::End { .. } => {}
         }
     }
 
@@ -91,7 +91,7 @@ impl Control {
         }
     }
 
-    fn end(&mut self, code: i32) {
+    pub(super) fn end(&mut self, code: i32) {
         self.ended = true;
         for waiting in self.waiting.drain(..) {
             let _ = waiting.send(self.tally);

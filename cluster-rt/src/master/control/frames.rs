@@ -143,7 +143,9 @@ impl Control {
     /// The worker is to accept from the socket itself: it counts as ready, and the dispatcher leaves
     /// its slot out.
     fn share(&mut self, worker: WorkerId, request: u32, listener: ListenerId) {
-        let Some(socket) = self.listeners.get(listener).map(|l| l.socket.clone()) else { return };
+        let Some(socket) = self.listeners.get(listener).and_then(|l| l.socket.clone()) else {
+            return;
+        };
         self.feed(Input::Accepting { worker, listener });
         let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
         self.parts.dispatcher.order(Order::Share { listener, slot });

@@ -25,6 +25,10 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// While connections are held with nobody available: how soon to try again.
 const HELD_RETRY: Duration = Duration::from_millis(5);
 
+/// How long a stop waits for handshakes on their way: the client is connected when it has our SYN+ACK,
+/// and we have it a round trip later.
+const HANDSHAKE_LINGER: Duration = Duration::from_millis(100);
+
 /// Accepted in one go before orders are looked at again.
 const ACCEPT_BATCH: usize = 64;
 
@@ -46,7 +50,8 @@ pub(super) struct Listening {
     /// closing at most the backlog.
     held: VecDeque<Connection>,
     paused_until: Option<Instant>,
-    closing: bool,
+    /// Since the order to close: until when handshakes on their way are waited for.
+    closing: Option<Instant>,
     /// Some worker has the socket itself and accepts from it.
     shared: bool,
     troubles: Vec<Trouble>,
@@ -62,7 +67,7 @@ impl Listening {
             schedule: RoundRobin::default(),
             held: VecDeque::new(),
             paused_until: None,
-            closing: false,
+            closing: None,
             shared: false,
             troubles: Vec::new(),
             last_trouble: None,
@@ -120,7 +125,7 @@ impl Listening {
                 break;
             }
         }
-        if self.closing {
+        if self.closing.is_some() {
             return self.empty_backlog(now);
         }
         for _ in 0..ACCEPT_BATCH {
@@ -197,7 +202,7 @@ impl Listening {
             let lanes = &self.lanes;
             // When closing there is no later: the bound is then what the queue's socket holds.
             let available = |at: usize| match &lanes[at] {
-                Some(lane) if self.closing => lane.is_admitted() && !lane.is_paused(now),
+                Some(lane) if self.closing.is_some() => lane.is_admitted() && !lane.is_paused(now),
                 Some(lane) => lane.is_available(now),
                 None => false,
             };
@@ -277,24 +282,34 @@ impl Listening {
         std::mem::take(&mut self.troubles)
     }
 
-    /// From now on nothing joins the backlog; `dispatch` empties it and closes the socket.
-    pub(super) fn begin_close(&mut self) {
-        self.closing = true;
-        let filtered = self.socket.as_ref().map_or(Ok(()), socket::drop_all);
+    /// From now on no new connection begins; `dispatch` empties the backlog and closes the socket.
+    pub(super) fn begin_close(&mut self, now: Instant) {
+        self.closing = Some(now + HANDSHAKE_LINGER);
+        let filtered = self.socket.as_ref().map_or(Ok(()), socket::drop_requests);
+        self.tell_of_filter(filtered);
+    }
+
+    fn tell_of_filter(&mut self, filtered: std::io::Result<()>) {
         if let Err(error) = filtered {
-            let text = format!("stop: socket filter: {error}");
+            let text = format!("stop: socket filter: {error}; late connections may be reset");
             self.troubles.push(Trouble { text, once: false });
         }
     }
 
-    /// Takes everything that the kernel has accepted, and closes the socket when there is no more.
+    /// Takes everything that the kernel has accepted; when no handshake can be on its way any more,
+    /// closes the socket.
     fn empty_backlog(&mut self, now: Instant) {
         if self.shared && !self.lanes.iter().flatten().any(Lane::is_admitted) {
             // What waits is for those who accept from the socket themselves.
             self.socket = None;
             return;
         }
-        // The filter makes this end.
+        let last = self.closing.is_some_and(|linger| linger <= now);
+        if last {
+            let filtered = self.socket.as_ref().map_or(Ok(()), socket::drop_all);
+            self.tell_of_filter(filtered);
+        }
+        // The filters make this end.
         while let Some(connection) = self.accept(now) {
             if self.held.is_empty() {
                 self.hand_over(connection, now);
@@ -303,7 +318,7 @@ impl Listening {
             }
         }
         // Without a descriptor for the next one the backlog is not empty yet.
-        if self.last_trouble.is_none() {
+        if last && self.last_trouble.is_none() {
             self.socket = None;
         }
     }
@@ -321,7 +336,7 @@ impl Listening {
 
     /// When something is to be done though nothing comes.
     pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let held = (!self.held.is_empty() || self.closing)
+        let held = (!self.held.is_empty() || self.closing.is_some())
             .then(|| self.paused_until.unwrap_or(now + HELD_RETRY));
         let paused = self.paused_until;
         // Everybody is full: somebody will have taken something soon.
