@@ -279,6 +279,7 @@ impl Builder {
                 return complain(EXIT_SYSTEM, &[text]);
             }
         };
+        master::become_master();
         if let Some(init) = init {
             init();
         }

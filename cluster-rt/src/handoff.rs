@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use crate::sys::{
     fdpass::{self, Spare},
-    socket::{bytes_waiting, seqpacket_pair},
+    socket::{bytes_waiting, is_shut_down, seqpacket_pair},
 };
 
 /// A worker with this many connections waiting is not available. Far below what the socket holds (278
@@ -69,6 +69,11 @@ impl Queue {
             Err(Errno::TOOMANYREFS) => Err((connection, Refusal::TooManyInFlight)),
             Err(_) => Err((connection, Refusal::Broken)),
         }
+    }
+
+    /// Whether a worker has shut it down and nothing waits in it.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        is_shut_down(&*self.receiving)
     }
 
     /// How many connections wait; exact at the moment of the call.

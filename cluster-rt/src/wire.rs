@@ -39,6 +39,8 @@ pub(crate) enum FromZygote {
     Spawned { worker: WorkerId, pid: i32 },
     /// The kernel refused the fork.
     SpawnFailed { worker: WorkerId, errno: i32 },
+    /// The answer to `Begin`: it forks on request from now on.
+    Begun,
     /// Written by [`exec_failed`] in a process that could not become a zygote.
     ExecFailed { errno: [u8; 4] },
 }
@@ -47,7 +49,7 @@ pub(crate) enum FromZygote {
 pub(crate) fn exec_failed(errno: i32) -> [u8; 5] {
     let [a, b, c, d] = errno.to_ne_bytes();
     // The variant's index, then the bytes of the array as they are (postcard's wire format).
-    [4, a, b, c, d]
+    [5, a, b, c, d]
 }
 
 /// From the master to a worker.

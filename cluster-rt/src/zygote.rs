@@ -120,7 +120,10 @@ fn begin(link: &MasterLink) -> Result<Scoreboard, ()> {
         .and_then(Scoreboard::open)
         .map_err(|error| format!("the scoreboard: {error}"));
     match opened.and_then(|scoreboard| one_thread().map(|()| scoreboard)) {
-        Ok(scoreboard) => Ok(scoreboard),
+        Ok(scoreboard) => {
+            link.send_by(&FromZygote::Begun, deadline).map_err(drop)?;
+            Ok(scoreboard)
+        }
         Err(reason) => {
             let _ = link.send_by(&FromZygote::Refused { reason }, deadline);
             Err(())
@@ -132,8 +135,8 @@ fn one_thread() -> Result<(), String> {
     match process::threads() {
         Ok(threads) if threads.len() == 1 => Ok(()),
         Ok(threads) => Err(format!(
-            "{} threads run before the cluster starts ({}); start them in main, which runs in each worker",
-            threads.len() - 1,
+            "threads run before the cluster starts, and would not exist in workers: {}; start them in \
+             main, which runs in each worker",
             threads[1..].join(", ")
         )),
         Err(error) => Err(format!("/proc/self/task: {error}")),

@@ -34,7 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One request on a connection of its own.
 pub fn get(address: SocketAddr, path: &str) -> Outcome {
-    match try_get(address, path) {
+    sort(try_get(address, path))
+}
+
+fn sort(answer: io::Result<Vec<u8>>) -> Outcome {
+    match answer {
         Ok(answer) => parse(&answer),
         Err(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Outcome::Refused,
@@ -43,6 +47,44 @@ pub fn get(address: SocketAddr, path: &str) -> Outcome {
             _ => Outcome::Other(error.to_string()),
         },
     }
+}
+
+/// Connections, each with a request on it whose answer is yet to be read.
+#[derive(Debug)]
+pub struct Asked(Vec<TcpStream>);
+
+impl Asked {
+    /// Connects `count` times and asks on each connection.
+    ///
+    /// # Panics
+    /// If a connect fails.
+    pub fn start(address: SocketAddr, path: &str, count: usize) -> Self {
+        let ask = |_| {
+            let mut stream = connect(address);
+            send_request(&mut stream, path).expect("a request is sent");
+            stream
+        };
+        Self((0..count).map(ask).collect())
+    }
+
+    /// Reads every answer.
+    pub fn finish(self) -> Tally {
+        let mut tally = Tally::default();
+        for mut stream in self.0 {
+            tally.add(sort(read_answer(&mut stream)));
+        }
+        tally
+    }
+}
+
+/// A connection that nothing was asked on.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+    stream
 }
 
 fn try_get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
@@ -120,6 +162,11 @@ impl Tally {
             Outcome::Hung => self.hung += 1,
             Outcome::Other(what) => *self.other.entry(what).or_default() += 1,
         }
+    }
+
+    /// A tally of `count` answers and nothing else.
+    pub fn of_answers(count: u64) -> Self {
+        Self { answered: count, ..Self::default() }
     }
 
     /// All connections.

@@ -4,12 +4,15 @@
 //! Looks from outside only: lines, sockets, `/proc`, signals, exit status. Every wait has a deadline,
 //! far beyond what a loaded machine needs, and none is a bare sleep.
 
+pub mod answer;
 pub mod client;
+pub mod foreign;
 pub mod keep_alive;
 mod output;
 pub mod proc;
 
 use std::{
+    fmt::Debug,
     net::SocketAddr,
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
@@ -240,4 +243,20 @@ pub fn skip(what: &str) {
     assert!(std::env::var_os("CLUSTER_TEST_NO_SKIP").is_none(), "skipped: {what}");
     // If nobody can read it, nobody is misled.
     let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");
+}
+
+/// Looks until `look` finds `expected`.
+///
+/// # Panics
+/// After the deadline, showing what was found last.
+pub fn eventually_is<T: PartialEq + Debug>(expected: &T, mut look: impl FnMut() -> T) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let found = look();
+        if found == *expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "expected {expected:#?}, found at last {found:#?}");
+        thread::sleep(Duration::from_millis(2));
+    }
 }

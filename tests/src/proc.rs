@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+/// A script by which a shell says what it was born with: descriptors, signal sets, environment.
+pub const SAY_INHERITANCE: &str =
+    "ls /proc/$$/fd; grep -E '^Sig(Blk|Ign)' /proc/self/status; env; true";
+
 /// A process as it was when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -31,6 +35,15 @@ impl Process {
         Some(Self { pid, parent, group, state, title })
     }
 
+    /// This process.
+    ///
+    /// # Panics
+    /// If `/proc` is not mounted.
+    pub fn this() -> Self {
+        let pid = std::process::id().try_into().expect("a pid");
+        Self::look(pid).expect("/proc is mounted")
+    }
+
     /// Its open descriptors and what each is, such as `socket:[123]`.
     pub fn descriptors(&self) -> BTreeMap<i32, PathBuf> {
         let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else {
@@ -43,6 +56,30 @@ impl Process {
                 Some((number, fs::read_link(entry.path()).ok()?))
             })
             .collect()
+    }
+
+    /// Whether exec closes its descriptor `number`; `None` if nothing is open there.
+    pub fn is_cloexec(&self, number: i32) -> Option<bool> {
+        const O_CLOEXEC: u32 = 0o2_000_000;
+        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{number}", self.pid)).ok()?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        Some(u32::from_str_radix(flags.trim(), 8).ok()? & O_CLOEXEC != 0)
+    }
+
+    /// The names of its threads.
+    pub fn threads(&self) -> Vec<String> {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return Vec::new() };
+        let name = |path: PathBuf| Some(fs::read_to_string(path.join("comm")).ok()?.trim().into());
+        tasks.filter_map(|task| name(task.ok()?.path())).collect()
+    }
+
+    /// The processor time that it has used, in ticks, of which a second has 100.
+    pub fn ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        // utime and stime are fields 14 and 15; the state, which comes first here, is field 3.
+        let times = fields.split_ascii_whitespace().skip(11).take(2);
+        times.filter_map(|time| time.parse::<u64>().ok()).sum()
     }
 
     /// A field of `/proc/PID/status`, such as `SigBlk`.

@@ -159,7 +159,7 @@ impl Control {
         if let Some(link) = self.zygote.as_ref().and_then(ZygoteHandle::link) {
             fds.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN));
         }
-        for worker in self.parts.workers.by_id.values().filter(|w| !w.deaf) {
+        for worker in self.parts.workers.by_id.values().filter(|w| w.is_heard()) {
             let room = if worker.outbox.is_waiting() { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(worker.link.as_fd(), PollFlags::IN | room));
         }
@@ -260,6 +260,7 @@ impl Control {
                 self.dispatch_over = true;
                 self.feed(Input::ListenersClosed);
             }
+            Notice::NobodyToServe => self.feed(Input::ConnectionsWait),
             Notice::QueueBroken { listener, slot } => {
                 if let Ok(queue) = self.listeners.renew_queue(listener, slot) {
                     let order = dispatcher::Order::Queue { listener, slot, queue };
@@ -330,6 +331,7 @@ impl Control {
         let Some(zygote) = &mut self.zygote else { return };
         for answer in zygote.read(&self.parts.scoreboard) {
             match answer {
+                Answer::Greeted => {}
                 Answer::Up => self.feed(Input::ZygoteUp),
                 Answer::SpawnFailed { worker, errno } => {
                     self.feed(Input::SpawnFailed { worker, errno });

@@ -60,6 +60,8 @@ pub(super) enum Order {
 pub(super) enum Notice {
     /// Nothing was dispatched to the slot since, nor will be.
     Withdrawn { slot: usize },
+    /// While closing: connections wait, and no slot has a worker that accepts.
+    NobodyToServe,
     /// Every listener is closed and every connection that the kernel had accepted is in a queue.
     Closed,
     /// The slot's queue was shut down by its worker. Another is needed.
@@ -89,6 +91,7 @@ impl Dispatcher {
             listeners: BTreeMap::new(),
             open: false,
             closing: Closing::No,
+            told_nobody: false,
             told_remedy: false,
         };
         thread::Builder::new().name("cluster-dispatch".to_owned()).spawn(move || {
@@ -125,6 +128,8 @@ struct State {
     listeners: BTreeMap<ListenerId, Listening>,
     open: bool,
     closing: Closing,
+    /// `Notice::NobodyToServe` was given.
+    told_nobody: bool,
     /// The remedy for ETOOMANYREFS has been said.
     told_remedy: bool,
 }
@@ -150,6 +155,10 @@ impl State {
         let Closing::Since(since) = self.closing else { return };
         let now = Instant::now();
         let patient = now.duration_since(since) < CLOSE_PATIENCE;
+        if !self.told_nobody && self.listeners.values().any(Listening::needs_somebody) {
+            self.told_nobody = true;
+            notify(Notice::NobodyToServe);
+        }
         if self.listeners.values_mut().all(|l| l.is_finished(now, patient)) {
             // From here on workers stop accepting: nothing is taken back to be given to another.
             self.closing = Closing::Done;

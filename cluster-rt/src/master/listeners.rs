@@ -86,8 +86,9 @@ impl Listeners {
             return Err(refused("bind", &io::Error::other("the listener is gone")));
         };
         let (queue, new_queue) = match listener.queues.get(&slot) {
-            Some(queue) => (Arc::clone(queue), false),
-            None => {
+            Some(queue) if !queue.is_shut_down() => (Arc::clone(queue), false),
+            // None yet, or the last worker of the slot has ruined it.
+            _ => {
                 let queue = Arc::new(Queue::new().map_err(|e| refused("socketpair", &e))?);
                 listener.queues.insert(slot, Arc::clone(&queue));
                 (queue, true)

@@ -50,6 +50,11 @@ use crate::{
 /// Set for good when this process becomes a master.
 static IS_MASTER: AtomicBool = AtomicBool::new(false);
 
+/// This process is the master from now on. Before `init`, so that it can tell.
+pub(crate) fn become_master() {
+    IS_MASTER.store(true, Ordering::Relaxed);
+}
+
 /// Whether this process is the cluster's master: Node's `cluster.isPrimary`.
 #[doc(alias = "isPrimary")]
 pub fn is_master() -> bool {
@@ -76,7 +81,6 @@ pub(crate) fn run(
     warnings: Vec<String>,
 ) -> Result<i32, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("start: {what}: {error}");
-    IS_MASTER.store(true, Ordering::Relaxed);
     process::set_title(&process::name(), "master");
     process::become_subreaper().map_err(failed("prctl PR_SET_CHILD_SUBREAPER"))?;
     process::raise_nofile();

@@ -26,9 +26,17 @@ pub(super) struct ZygoteHandle {
 /// What a zygote brought about.
 #[derive(Debug)]
 pub(super) enum Answer {
+    /// It is not up yet.
+    Greeted,
     Up,
-    Spawned { worker: WorkerId, pid: i32 },
-    SpawnFailed { worker: WorkerId, errno: i32 },
+    Spawned {
+        worker: WorkerId,
+        pid: i32,
+    },
+    SpawnFailed {
+        worker: WorkerId,
+        errno: i32,
+    },
 }
 
 impl ZygoteHandle {
@@ -105,11 +113,12 @@ impl ZygoteHandle {
                 let begun = self.link.as_ref().map_or(Err(SendError::Closed), |l| {
                     l.send(&ToZygote::Begin, &[scoreboard.as_fd()])
                 });
-                begun.map(|()| Answer::Up).map_err(|error| format!("its link: {error:?}"))
+                begun.map(|()| Answer::Greeted).map_err(|error| format!("its link: {error:?}"))
             }
             FromZygote::Hello { protocol } => {
                 Err(format!("it speaks protocol {protocol}, the master {PROTOCOL_VERSION}"))
             }
+            FromZygote::Begun => Ok(Answer::Up),
             FromZygote::Refused { reason } => Err(reason),
             FromZygote::Spawned { worker, pid } => Ok(Answer::Spawned { worker, pid }),
             FromZygote::SpawnFailed { worker, errno } => Ok(Answer::SpawnFailed { worker, errno }),

@@ -54,6 +54,12 @@ impl WorkerHandle {
         Ok(())
     }
 
+    /// Whether its link is read: it is a process that we know of, and has not ended the talk. Before
+    /// the zygote has told its pid, what it says waits, so that things are told in their order.
+    pub(super) fn is_heard(&self) -> bool {
+        self.pid.is_some() && !self.deaf
+    }
+
     pub(super) fn kill(&self) -> io::Result<()> {
         self.pidfd.as_ref().map_or(Ok(()), wait::kill)
     }

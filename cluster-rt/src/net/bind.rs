@@ -1,6 +1,6 @@
 //! Asking the master for a listener, and the error of a bind as the plain call would give it.
 
-use std::{fmt, io, net::SocketAddr, os::fd::OwnedFd, sync::atomic::Ordering, time::Duration};
+use std::{fmt, io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
 use crate::{
     id::ListenerId,
@@ -30,18 +30,17 @@ pub(super) async fn bind(current: &'static Current, addr: SocketAddr) -> io::Res
         return Ok(Bound::Socket { socket });
     };
     // The n-th bind of any port 0 is the same port in every worker, since they run the same code.
-    let nth = if addr.port() == 0 { current.next_port_zero_bind() } else { 0 };
+    let nth = if addr.port() == 0 { current.begin_port_zero_bind() } else { 0 };
     let (request, answer) = requests.open();
     current.tell(&FromWorker::Bind { request, addr, nth, backlog: BACKLOG });
     match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
         Ok(Ok(Answer::Bound(Ok((bound, queue))))) => {
-            if addr.port() == 0 {
-                // Counted when it went well, so that a retry asks for the same port.
-                current.port_zero_binds.fetch_add(1, Ordering::Relaxed);
-            }
             Ok(Bound::Queue { listener: bound.listener, addr: bound.addr, queue })
         }
         Ok(Ok(Answer::Bound(Err(refused)))) => {
+            if addr.port() == 0 {
+                current.abandon_port_zero_bind(nth);
+            }
             let error = io::Error::from_raw_os_error(refused.errno);
             Err(bind_error(&refused.operation, addr, error))
         }

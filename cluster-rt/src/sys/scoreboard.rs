@@ -1,7 +1,7 @@
 //! The scoreboard: a row of counters for every worker, in memory that master and workers share.
 //!
 //! The master only reads, and believes nothing: a worker can write anything anywhere in it, so every
-//! value is an estimate and is clamped where it is used. The file behind it is sealed against changes
+//! value is an estimate and is clamped where it is used. It has no header that could be overwritten. The file behind it is sealed against changes
 //! of size, so that no access can fault. The layout is part of `wire::PROTOCOL_VERSION`.
 #![allow(unsafe_code)]
 
@@ -20,9 +20,6 @@ use rustix::{
 /// Rows, and so workers that can live at once.
 pub(crate) const ROWS: usize = 1024;
 
-/// "cluster", and the layout's number.
-const MAGIC: u64 = u64::from_be_bytes(*b"cluster\x01");
-
 /// What one worker says of itself. A row has two cache lines to itself, since processors fetch lines
 /// in pairs: workers do not slow each other down.
 #[derive(Debug)]
@@ -39,7 +36,6 @@ pub(crate) struct Row {
 #[derive(Debug)]
 #[repr(C, align(128))]
 struct Board {
-    magic: AtomicU64,
     rows: [Row; ROWS],
 }
 
@@ -55,7 +51,6 @@ impl Scoreboard {
         ftruncate(&fd, size_of::<Board>() as u64)?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let scoreboard = Self::map(&fd)?;
-        scoreboard.0.magic.store(MAGIC, Ordering::Release);
         Ok((scoreboard, fd))
     }
 
@@ -64,17 +59,11 @@ impl Scoreboard {
     /// # Errors
     /// If it is not one, or not one of this layout.
     pub(crate) fn open(fd: impl AsFd) -> io::Result<Self> {
-        let other = || io::Error::other("not a scoreboard of this version");
         let sealed = fcntl_get_seals(&fd)?.contains(SealFlags::SHRINK);
         if !sealed || fstat(&fd)?.st_size != size_of::<Board>() as i64 {
-            return Err(other());
+            return Err(io::Error::other("not a scoreboard of this version"));
         }
-        let scoreboard = Self::map(fd)?;
-        if scoreboard.0.magic.load(Ordering::Acquire) == MAGIC {
-            Ok(scoreboard)
-        } else {
-            Err(other())
-        }
+        Self::map(fd)
     }
 
     /// A scoreboard of one process.
@@ -86,7 +75,7 @@ impl Scoreboard {
                 _heartbeat: AtomicU64::new(0),
             }
         }; ROWS];
-        Self(Box::leak(Box::new(Board { magic: AtomicU64::new(MAGIC), rows })))
+        Self(Box::leak(Box::new(Board { rows })))
     }
 
     fn map(fd: impl AsFd) -> io::Result<Self> {

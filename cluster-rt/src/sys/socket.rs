@@ -79,6 +79,20 @@ pub(crate) fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddr), Errno
     }
 }
 
+/// Sets O_NONBLOCK on the description that all copies of the socket share.
+pub(crate) fn set_nonblocking(socket: impl AsFd) -> io::Result<()> {
+    SockRef::from(&socket).set_nonblocking(true)
+}
+
+/// Whether a packet socket was shut down for receiving, as far as that can be seen: not while packets
+/// wait in it.
+pub(crate) fn is_shut_down(socket: impl AsFd) -> bool {
+    use rustix::net::{RecvFlags, recv};
+    // Where empty packets are never sent, an empty one is the end (recv(2)).
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(recv(socket, &mut [0_u8; 1][..], flags), Ok((_, 0)))
+}
+
 /// Makes a listening TCP socket drop requests for new connections from now on, while those that are on
 /// their way (the client has our SYN+ACK, we not yet its ACK) still arrive. A client whose SYN is dropped
 /// tries again a second later, and is refused by the port that is closed then. See SO_ATTACH_FILTER in

@@ -3,12 +3,10 @@
 //! One for a process, set before `main` runs and never dropped.
 
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::OwnedFd,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -34,8 +32,8 @@ pub(crate) struct Current {
     pub(crate) accounts: Accounts,
     /// Rung by the signal handlers, and by `ask_to_stop`.
     pub(crate) wake: Wake,
-    /// The n-th bind of an address with port 0: see `net::tcp`.
-    pub(crate) port_zero_binds: AtomicU32,
+    /// The binds of port 0 that went well or are under way: the n-th is the same port in every worker.
+    port_zero_binds: Mutex<BTreeSet<u32>>,
 }
 
 /// Where connections and orders come from.
@@ -70,7 +68,7 @@ impl Current {
 
     pub(super) fn new(identity: Identity, backing: Backing, wake: Wake, row: &'static Row) -> Self {
         let (drain, accounts) = (Drain::default(), Accounts::new(row));
-        Self { identity, backing, drain, accounts, wake, port_zero_binds: AtomicU32::new(0) }
+        Self { identity, backing, drain, accounts, wake, port_zero_binds: Mutex::default() }
     }
 
     /// Sends a frame to the master. One that is gone, or does not read, is dealt with by the thread
@@ -87,8 +85,17 @@ impl Current {
         self.wake.ring();
     }
 
-    pub(crate) fn next_port_zero_bind(&self) -> u32 {
-        self.port_zero_binds.load(Ordering::Relaxed)
+    /// The number of the next bind of port 0.
+    pub(crate) fn begin_port_zero_bind(&self) -> u32 {
+        let mut binds = self.port_zero_binds.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = (0..).find(|nth| !binds.contains(nth)).unwrap_or(0);
+        binds.insert(next);
+        next
+    }
+
+    /// The bind with this number failed: a retry asks for the same port.
+    pub(crate) fn abandon_port_zero_bind(&self, nth: u32) {
+        self.port_zero_binds.lock().unwrap_or_else(PoisonError::into_inner).remove(&nth);
     }
 }
 

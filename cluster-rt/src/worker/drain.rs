@@ -202,18 +202,31 @@ impl Future for Draining {
 /// The connections of this worker, counted where the master sees it.
 #[derive(Debug)]
 pub(crate) struct Accounts {
+    /// For the master; any worker can write anything there, so nothing is decided by it here.
     row: &'static Row,
+    /// Open, or about to be received.
+    active: AtomicU64,
     /// Accepted and not yet read from.
     unread: AtomicU64,
 }
 
 impl Accounts {
     pub(super) fn new(row: &'static Row) -> Self {
-        Self { row, unread: AtomicU64::new(0) }
+        Self { row, active: AtomicU64::new(0), unread: AtomicU64::new(0) }
     }
 
     pub(super) fn active(&self) -> u64 {
-        self.row.active.load(Ordering::Relaxed)
+        self.active.load(Ordering::Relaxed)
+    }
+
+    fn add(&self) {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        self.row.active.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove(&self) {
+        self.row.active.fetch_sub(1, Ordering::Relaxed);
+        self.active.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn unread(&self) -> u64 {
@@ -223,7 +236,7 @@ impl Accounts {
     /// Counts a connection that is about to be received, so that one in a worker that is killed in
     /// between is counted as lost. Dropped without [`Expected::arrived`], it counts as nothing.
     pub(crate) fn expect(&'static self) -> Expected {
-        self.row.active.fetch_add(1, Ordering::Relaxed);
+        self.add();
         Expected(self)
     }
 }
@@ -237,7 +250,7 @@ impl Expected {
     pub(crate) fn arrived(self) -> Counted {
         let accounts = self.0;
         // The count that `expect` made goes over to the connection.
-        accounts.row.active.fetch_add(1, Ordering::Relaxed);
+        accounts.add();
         accounts.unread.fetch_add(1, Ordering::Relaxed);
         Counted { accounts, unread: AtomicBool::new(true) }
     }
@@ -245,7 +258,7 @@ impl Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.0.row.active.fetch_sub(1, Ordering::Relaxed);
+        self.0.remove();
     }
 }
 
@@ -268,7 +281,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.mark_read();
-        self.accounts.row.active.fetch_sub(1, Ordering::Relaxed);
+        self.accounts.remove();
         self.accounts.row.served.fetch_add(1, Ordering::Relaxed);
     }
 }

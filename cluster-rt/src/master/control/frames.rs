@@ -37,7 +37,8 @@ impl Control {
     /// Reads at most `most` frames; when the worker has ended, all that are left.
     pub(super) fn read_worker(&mut self, id: WorkerId, most: usize) {
         for _ in 0..most {
-            let Some(worker) = self.parts.workers.by_id.get_mut(&id).filter(|w| !w.deaf) else {
+            let Some(worker) = self.parts.workers.by_id.get_mut(&id).filter(|w| w.is_heard())
+            else {
                 return;
             };
             match worker.link.receive() {

@@ -146,6 +146,10 @@ impl Listening {
     }
 
     fn accept(&mut self, now: Instant) -> Option<Connection> {
+        if self.shared {
+            // The flag is shared too, and a worker may have made the socket blocking for itself.
+            let _ = socket::set_nonblocking(self.socket()?);
+        }
         loop {
             match socket::accept(self.socket()?) {
                 Ok((socket, peer)) => {
@@ -321,6 +325,12 @@ impl Listening {
         if last && self.last_trouble.is_none() {
             self.socket = None;
         }
+    }
+
+    /// Whether connections wait and no slot has a worker that accepts.
+    pub(super) fn needs_somebody(&self) -> bool {
+        let waiting = !self.held.is_empty() || self.lanes.iter().flatten().any(|l| l.waiting() > 0);
+        waiting && !self.lanes.iter().flatten().any(Lane::is_admitted)
     }
 
     /// Whether, after the close, workers have taken everything; when no longer `patient`, whether

@@ -69,6 +69,8 @@ pub(crate) enum Input {
     Reaped { worker: WorkerId, status: ExitStatus, lost: u64 },
     /// After `CloseListeners`: every connection that the kernel had accepted has been dispatched.
     ListenersClosed,
+    /// After `CloseListeners`: connections wait, and no worker is there to serve them.
+    ConnectionsWait,
     /// End gracefully with this exit code.
     Stop { code: i32 },
     /// An INT from the terminal: the first stops, a later one kills.
@@ -153,6 +155,8 @@ pub(crate) struct Supervisor {
     ever_ready: bool,
     /// Failed starts in a row while no worker was ready.
     failed_starts: u32,
+    /// The zygote has made a worker since the last one ended.
+    zygote_served: bool,
     /// Failed starts of the zygote in a row.
     failed_zygotes: u32,
     /// When the dispatcher is to begin; `None` before the first worker is ready and after it has begun.
@@ -160,6 +164,8 @@ pub(crate) struct Supervisor {
     opened: bool,
     /// The code of the last worker that ended by itself, 0 excepted.
     last_code: i32,
+    /// While closing: connections wait that nobody can serve.
+    connections_wait: bool,
     /// When the first INT came.
     interrupted: Option<Instant>,
 }
@@ -176,10 +182,12 @@ impl Supervisor {
             next_worker: 1,
             ever_ready: false,
             failed_starts: 0,
+            zygote_served: false,
             failed_zygotes: 0,
             open_at: None,
             opened: false,
             last_code: 0,
+            connections_wait: false,
             interrupted: None,
         }
     }
@@ -229,6 +237,7 @@ impl Supervisor {
             Input::Misbehaved { worker, what } => self.misbehaved(worker, &what, out),
             Input::Reaped { worker, status, lost } => self.reaped(worker, status, lost, now, out),
             Input::ListenersClosed => self.listeners_closed(now, out),
+            Input::ConnectionsWait => self.connections_wait = true,
             Input::Stop { code } => self.stop(code, now, out),
             Input::Interrupt => self.interrupt(now, out),
             Input::Kill { code } => self.kill(code, out),

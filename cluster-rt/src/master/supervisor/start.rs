@@ -21,12 +21,12 @@ use crate::{
 pub(super) enum Zygote {
     /// There is none; another is started at this time, `None` if none is wanted.
     Absent { retry: Option<Instant> },
-    /// Exec'd at this time, has not said hello.
+    /// Exec'd at this time, not up.
     Starting { since: Instant },
     /// Forks on request.
     Up,
     /// Sent SIGKILL, not yet reaped.
-    Killed,
+    Killed { was_up: bool },
 }
 
 /// A worker that has run this long is no program that just prints its usage: the others follow. And
@@ -35,7 +35,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
 /// At the start, connections wait this long after the first worker is ready for the others to be
 /// ready too, so that the first does not get what is theirs.
-const OPEN_HOLD: Duration = Duration::from_millis(250);
+const OPEN_HOLD: Duration = Duration::from_secs(1);
 
 /// Spawns asked for and not answered. Bounds what the zygote's link has to hold.
 const SPAWNS_AT_ONCE_MAX: usize = 16;
@@ -65,7 +65,7 @@ impl Supervisor {
 
     /// Its workers live on; spawns that it had not answered are asked of the next one.
     pub(super) fn zygote_exited(&mut self, reason: &str, now: Instant, out: &mut Vec<Action>) {
-        let never_up = matches!(self.zygote, Zygote::Starting { .. });
+        let was_up = matches!(self.zygote, Zygote::Up | Zygote::Killed { was_up: true });
         let expected = self.is_ending();
         self.zygote = Zygote::Absent { retry: None };
         for id in self.unanswered() {
@@ -79,7 +79,7 @@ impl Supervisor {
             return;
         }
         out.push(Action::Emit(Event::ZygoteExited { generation: 1, reason: reason.to_owned() }));
-        if never_up {
+        if !was_up {
             self.failed_zygotes += 1;
             if self.failed_zygotes >= self.rules.give_up && !self.any_ready() {
                 out.push(Action::Emit(Event::GaveUp { failed_starts: self.failed_zygotes }));
@@ -87,7 +87,9 @@ impl Supervisor {
             }
         }
         let delay = match self.failed_zygotes {
-            0 => Duration::ZERO,
+            0 if std::mem::take(&mut self.zygote_served) => Duration::ZERO,
+            // One that comes up and ends for nothing is not restarted as fast as the machine can.
+            0 => self.rules.backoff.first,
             failures => backoff::delay(self.rules.backoff, failures, self.any_ready()),
         };
         self.zygote = Zygote::Absent { retry: Some(now + delay) };
@@ -115,6 +117,7 @@ impl Supervisor {
     pub(super) fn spawned(&mut self, id: WorkerId, pid: u32, now: Instant, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id).filter(|w| w.pid.is_none()) else { return };
         worker.pid = Some(pid);
+        self.zygote_served = true;
         worker.since = now;
         out.push(Action::Emit(Event::Spawned { worker: id, slot: worker.slot, pid }));
         if self.is_ending() {
@@ -226,13 +229,13 @@ impl Supervisor {
                 let asked = self.workers.values().filter(|w| w.pid.is_none()).map(|w| w.since);
                 asked.min().map(|since| since + HANDSHAKE_TIMEOUT)
             }
-            Zygote::Absent { .. } | Zygote::Killed => None,
+            Zygote::Absent { .. } | Zygote::Killed { .. } => None,
         }
     }
 
     pub(super) fn kill_zygote(&mut self, out: &mut Vec<Action>) {
         if matches!(self.zygote, Zygote::Starting { .. } | Zygote::Up) {
-            self.zygote = Zygote::Killed;
+            self.zygote = Zygote::Killed { was_up: self.zygote == Zygote::Up };
             out.push(Action::KillZygote);
         }
     }

@@ -54,11 +54,11 @@ impl Supervisor {
     }
 
     /// Whether slots that are due get a worker. While the listeners are being emptied they do only if
-    /// nobody else can serve what waits.
+    /// something waits that nobody else can serve.
     pub(super) fn wants_workers(&self) -> bool {
         match self.phase {
             Phase::Running | Phase::Delaying { .. } => true,
-            Phase::Closing { .. } => !self.any_ready(),
+            Phase::Closing { .. } => self.connections_wait && !self.any_ready(),
             Phase::Draining { .. } | Phase::Killing { .. } | Phase::Ended => false,
         }
     }

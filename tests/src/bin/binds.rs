@@ -1,0 +1,112 @@
+//! Workers that bind in a way that the first argument names.
+//!
+//! * `errors ADDRESS...` binds each and says `bind ADDRESS: OUTCOME`.
+//! * `retry ADDRESS` binds until it works, says `bind ADDRESS: OUTCOME` for the first try, and serves.
+//! * `several ADDRESS...` binds all in turn, says `slot S listener I: ADDRESS`, and serves them.
+//! * `together ADDRESS...` the same with all binds under way at once.
+//! * `rebind ADDRESS` serves; on USR1 binds again, says `again: OUTCOME`, drops the listener, binds
+//!   anew, and says `rebound`.
+//!
+//! Every connection is answered with `slot S listener I`.
+
+use std::{io, time::Duration};
+
+use cluster::{TcpListener, TcpStream};
+use cluster_tests::answer::answer;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[cluster::main(workers = 2, respawn)]
+async fn main() -> io::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mode = arguments.next().unwrap_or_default();
+    let addresses: Vec<String> = arguments.collect();
+    match mode.as_str() {
+        "errors" => errors(&addresses).await,
+        "retry" => retry(&addresses[0]).await?,
+        "several" => several(&addresses).await?,
+        "together" => together(&addresses).await?,
+        "rebind" => rebind(&addresses[0]).await?,
+        other => return Err(io::Error::other(format!("no mode {other:?}"))),
+    }
+    cluster::draining().await;
+    Ok(())
+}
+
+fn outcome(bound: &io::Result<TcpListener>) -> String {
+    match bound {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => format!("{:?} ({error})", error.kind()),
+    }
+}
+
+async fn errors(addresses: &[String]) {
+    for address in addresses {
+        println!("bind {address}: {}", outcome(&TcpListener::bind(address).await));
+    }
+    cluster::set_ready();
+}
+
+async fn retry(address: &str) -> io::Result<()> {
+    let first = TcpListener::bind(address).await;
+    println!("bind {address}: {}", outcome(&first));
+    let mut bound = first;
+    while bound.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        bound = TcpListener::bind(address).await;
+    }
+    tokio::spawn(serve(bound?, 0));
+    Ok(())
+}
+
+async fn several(addresses: &[String]) -> io::Result<()> {
+    for (number, address) in addresses.iter().enumerate() {
+        announce(TcpListener::bind(address).await?, number)?;
+    }
+    Ok(())
+}
+
+async fn together(addresses: &[String]) -> io::Result<()> {
+    let mut under_way = tokio::task::JoinSet::new();
+    for address in addresses.iter().cloned() {
+        under_way.spawn(async move { TcpListener::bind(address).await });
+    }
+    for (number, bound) in under_way.join_all().await.into_iter().enumerate() {
+        announce(bound?, number)?;
+    }
+    Ok(())
+}
+
+fn announce(listener: TcpListener, number: usize) -> io::Result<()> {
+    let slot = cluster::worker().slot();
+    println!("slot {slot} listener {number}: {}", listener.local_addr()?);
+    tokio::spawn(serve(listener, number));
+    Ok(())
+}
+
+async fn rebind(address: &str) -> io::Result<()> {
+    let mut user = signal(SignalKind::user_defined1())?;
+    let mut listener = TcpListener::bind(address).await?;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => one(accepted?.0, 0),
+            _ = user.recv() => {
+                println!("again: {}", outcome(&TcpListener::bind(address).await));
+                drop(listener);
+                listener = TcpListener::bind(address).await?;
+                println!("rebound");
+            }
+            () = cluster::draining() => return Ok(()),
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, number: usize) {
+    while let Ok((stream, _)) = listener.accept().await {
+        one(stream, number);
+    }
+}
+
+fn one(mut stream: TcpStream, number: usize) {
+    let body = format!("slot {} listener {number}", cluster::worker().slot());
+    tokio::spawn(async move { answer(&mut stream, &body).await });
+}
