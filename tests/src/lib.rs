@@ -218,6 +218,16 @@ pub fn send_signal(pid: i32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(pid).expect("a pid"), signal);
 }
 
+/// Stops a process, and waits until it is: until then it goes on doing what it does.
+///
+/// # Panics
+/// If it ends instead.
+pub fn freeze(process: &proc::Process) {
+    send_signal(process.pid, Signal::STOP);
+    let state = || proc::Process::look(process.pid).expect("it does not end").state;
+    eventually("a stopped process", || (state() == 'T').then_some(()));
+}
+
 /// Looks until `look` finds something.
 ///
 /// # Panics

@@ -10,7 +10,7 @@ use std::{
 use cluster_tests::{
     Running, Signal,
     client::{self, Load, Outcome, Tally, get},
-    eventually, fixture, monotonic_ms, proc, send_signal, setting,
+    eventually, fixture, freeze, monotonic_ms, proc, send_signal, setting,
 };
 
 /// Between two kills of a storm.
@@ -93,13 +93,6 @@ fn the_only_worker_may_be_killed_again_and_again_and_nobody_is_refused() {
     program.stop();
 }
 
-fn stop_process(pid: i32) {
-    send_signal(pid, Signal::STOP);
-    eventually("the worker's standstill", || {
-        proc::Process::look(pid).filter(|p| p.state == 'T').map(drop)
-    });
-}
-
 /// Connections with a request sent on each, all of them with the master or a worker.
 fn ask(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let streams: Vec<TcpStream> = (0..count)
@@ -134,7 +127,7 @@ fn what_waits_at_the_only_worker_is_answered_by_its_replacement() {
     let address = program.address();
     assert!(matches!(get(address, "/"), Outcome::Answered(_)));
     let worker = program.worker(0);
-    stop_process(worker.pid);
+    freeze(&worker);
     let waiting = ask(address, 5);
     send_signal(worker.pid, Signal::KILL);
     assert_eq!(answers(waiting), ["worker 0"; 5]);
@@ -149,7 +142,7 @@ fn what_waits_at_a_stopped_worker_is_answered_by_the_other() {
     let address = program.address();
     program.wait_for_workers(2);
     let stopped = program.worker(0);
-    stop_process(stopped.pid);
+    freeze(&stopped);
     // Its share of these goes to it at first, and is taken back.
     assert_eq!(answers(ask(address, 10)), ["worker 1"; 10]);
     send_signal(stopped.pid, Signal::CONT);
@@ -168,7 +161,7 @@ fn what_waits_at_a_killed_worker_is_answered_although_the_cluster_stops() {
         let address = program.address();
         assert!(matches!(get(address, "/"), Outcome::Answered(_)));
         let worker = program.worker(0);
-        stop_process(worker.pid);
+        freeze(&worker);
         let waiting = ask(address, 5);
         send_signal(worker.pid, Signal::KILL);
         program.signal(Signal::TERM);
