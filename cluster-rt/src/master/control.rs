@@ -340,9 +340,7 @@ impl Control {
                     // First of all it is somebody's to reap, wanted or not.
                     self.parts.main_thread.order(main_thread::Order::Watch { pid });
                     let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { continue };
-                    if let Err(error) = handle.set_pid(pid) {
-                        self.parts.report.warn(format!("worker {worker} (pid {pid}): {error}"));
-                    }
+                    handle.set_pid(pid);
                     self.feed(Input::Spawned { worker, pid: pid.unsigned_abs() });
                 }
             }

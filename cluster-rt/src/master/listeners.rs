@@ -38,8 +38,10 @@ pub(super) struct Listener {
     slots: BTreeSet<usize>,
 }
 
-/// Listeners of one cluster. A worker that asks for more gets EMFILE: it cannot make the master grow.
-const LISTENERS_MAX: usize = 256;
+/// Listeners of one cluster, and of one worker. Who asks for more gets EMFILE: a worker cannot make the
+/// master grow, nor take all from the others.
+const LISTENERS_MAX: usize = 1024;
+const LISTENERS_OF_ONE_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
@@ -79,6 +81,9 @@ impl Listeners {
             Some(id) => (id, false),
             None if self.closed => {
                 return Err(refused("bind", &io::Error::from_raw_os_error(libc::ESHUTDOWN)));
+            }
+            None if own.len() >= LISTENERS_OF_ONE_MAX => {
+                return Err(refused("bind", &io::Error::from_raw_os_error(libc::EMFILE)));
             }
             None => (self.listen(key, backlog)?, true),
         };

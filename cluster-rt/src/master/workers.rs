@@ -48,10 +48,10 @@ pub(super) struct WorkerEnds {
 }
 
 impl WorkerHandle {
-    pub(super) fn set_pid(&mut self, pid: i32) -> io::Result<()> {
+    /// Without a descriptor free it gets its pidfd later, or never: `kill` does without.
+    pub(super) fn set_pid(&mut self, pid: i32) {
         self.pid = Some(pid);
-        self.pidfd = Some(wait::open_pidfd(pid)?);
-        Ok(())
+        self.pidfd = wait::open_pidfd(pid).ok();
     }
 
     /// Whether its link is read: it is a process that we know of, and has not ended the talk. Before
@@ -61,7 +61,11 @@ impl WorkerHandle {
     }
 
     pub(super) fn kill(&self) -> io::Result<()> {
-        self.pidfd.as_ref().map_or(Ok(()), wait::kill)
+        match (&self.pidfd, self.pid) {
+            (Some(pidfd), _) => wait::kill(pidfd),
+            (None, Some(pid)) => wait::kill_pid(pid),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Sends a frame, or says why the worker has to go.

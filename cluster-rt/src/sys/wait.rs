@@ -13,7 +13,9 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid},
+    process::{
+        Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal, waitpid,
+    },
 };
 
 /// Reaps the child `pid` if it has ended.
@@ -42,6 +44,16 @@ pub(crate) fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
 /// SIGKILL. A process that has ended already is no error.
 pub(crate) fn kill(pidfd: &OwnedFd) -> io::Result<()> {
     match pidfd_send_signal(pidfd, Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// SIGKILL by pid, for want of a descriptor for a pidfd. Only while the pid cannot have been reaped, or
+/// so shortly after that it cannot have been used again.
+pub(crate) fn kill_pid(pid: i32) -> io::Result<()> {
+    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    match kill_process(pid, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(error) => Err(error.into()),
     }

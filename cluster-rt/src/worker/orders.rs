@@ -34,6 +34,9 @@ use crate::{
 /// `draining()` resolves after this at the latest.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What a worker exits with when its link has ended. Not 0: if the master lives, it is a failure.
+const LINK_LOST: i32 = 71;
+
 /// What the master answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -138,11 +141,11 @@ impl Listening {
                     ToWorker::Go(_) => {}
                 },
                 // No master, no cluster: nobody would stop or replace this worker.
-                Err(LinkError::Closed) => process::exit_now(0),
+                Err(LinkError::Closed) => process::exit_now(LINK_LOST),
                 // At the descriptor limit an answer can lose its descriptor: whoever waits for it
                 // gets a timeout, and the worker lives.
                 Err(LinkError::Garbage(_)) => {}
-                Err(LinkError::Os(_)) => process::exit_now(1),
+                Err(LinkError::Os(_)) => process::exit_now(LINK_LOST),
             }
         }
     }

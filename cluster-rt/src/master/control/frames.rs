@@ -147,9 +147,10 @@ impl Control {
         let Some(socket) = self.listeners.get(listener).and_then(|l| l.socket.clone()) else {
             return;
         };
-        self.feed(Input::Accepting { worker, listener });
         let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
+        // First, so that nothing is put into a queue that nobody is going to read.
         self.parts.dispatcher.order(Order::Share { listener, slot });
+        self.feed(Input::Accepting { worker, listener });
         self.send(worker, &ToWorker::Shared { request }, Some(socket));
     }
 

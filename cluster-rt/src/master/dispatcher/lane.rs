@@ -21,6 +21,8 @@ pub(super) struct Lane {
     queue: Arc<Queue>,
     /// The slot's worker lives and accepts on this listener.
     admitted: bool,
+    /// The slot's worker accepts from the socket itself and takes nothing from the queue.
+    shared: bool,
     /// At most this many connections wait: counted up at each send, made exact by `refresh`.
     waiting: u64,
     /// When a connection was last seen to be taken, or the queue to be empty.
@@ -34,7 +36,15 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(queue: Arc<Queue>, now: Instant) -> Self {
         let waiting = queue.waiting();
-        Self { queue, admitted: false, waiting, progress: now, probe: None, broken: false }
+        Self {
+            queue,
+            admitted: false,
+            shared: false,
+            waiting,
+            progress: now,
+            probe: None,
+            broken: false,
+        }
     }
 
     /// Puts a queue in the place of a broken one.
@@ -43,14 +53,21 @@ impl Lane {
     }
 
     pub(super) fn admit(&mut self, now: Instant) {
-        self.admitted = true;
+        self.admitted = !self.shared;
         self.progress = now;
         self.probe = None;
     }
 
     pub(super) fn withdraw(&mut self) {
         self.admitted = false;
+        self.shared = false;
         self.probe = None;
+    }
+
+    /// Nothing is sent here until the slot's worker has ended.
+    pub(super) fn share(&mut self) {
+        self.withdraw();
+        self.shared = true;
     }
 
     pub(super) fn is_admitted(&self) -> bool {

@@ -103,7 +103,9 @@ impl Listening {
 
     pub(super) fn share(&mut self, slot: usize) {
         self.shared = true;
-        self.withdraw(slot);
+        if let Some(Some(lane)) = self.lanes.get_mut(slot) {
+            lane.share();
+        }
     }
 
     /// Whether a new connection would be taken now.
