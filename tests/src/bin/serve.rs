@@ -1,5 +1,5 @@
 //! The ordinary server: `/` answers the slot, `/pid` the pid, `/slow` after 200 ms, `/exit/N` exits,
-//! `/abort` aborts, `/spin` never returns.
+//! `/abort` aborts, `/spin` never returns, `/death` answers the signal that comes when the parent dies.
 //!
 //! Takes the address as its argument, `127.0.0.1:0` by default. Respawns always.
 
@@ -18,6 +18,7 @@ async fn main() -> std::io::Result<()> {
         .route("/exit/{code}", get(exit))
         .route("/abort", get(abort))
         .route("/spin", get(spin))
+        .route("/death", get(death))
         .layer(DrainLayer::new());
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }
@@ -33,6 +34,11 @@ async fn exit(Path(code): Path<i32>) {
 
 async fn abort() {
     std::process::abort()
+}
+
+async fn death() -> String {
+    let signal = rustix::process::parent_process_death_signal().expect("prctl(2)");
+    format!("{signal:?}\n")
 }
 
 async fn spin() {

@@ -113,3 +113,21 @@ fn a_master_killed_while_it_respawns_leaves_nobody() {
     });
     median("kill of the master, workers being respawned", times.collect());
 }
+
+// The kernel also wakes a stopped process whose whole group was orphaned, and a worker's link ends with
+// its master: the tests above do not tell by which of these ways a worker went.
+#[test]
+fn the_kernel_kills_a_worker_when_its_master_ends() {
+    let program = Running::start(fixture!("serve"), &[], &[("CLUSTER_WORKERS", "1")]);
+    let address = program.address();
+    let first = client::get(address, "/death");
+    assert!(
+        matches!(&first, client::Outcome::Answered(signal) if signal.contains("KILL")),
+        "{first:?}"
+    );
+    let worker = program.worker(0);
+    send_signal(worker.pid, Signal::KILL);
+    eventually("a replacement", || (program.worker(0).pid != worker.pid).then_some(()));
+    assert_eq!(client::get(address, "/death"), first);
+    program.stop();
+}
