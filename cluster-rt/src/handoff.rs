@@ -16,13 +16,16 @@ use rustix::io::Errno;
 
 use crate::sys::{
     fdpass::{self, Spare},
-    socket::{bytes_waiting, is_shut_down, seqpacket_pair},
+    socket::{bytes_waiting, is_shut_down, seqpacket_pair, set_send_buffer},
 };
 
-/// A worker with this many connections waiting is not available. Far below what the socket holds (278
-/// packets under the default send buffer), so that connections wait in the master's choice, not
-/// behind a worker that has stopped.
+/// A worker with this many connections waiting is not available: the others, and then the kernel's
+/// backlog, are better places to wait than behind a worker that does not take what it has.
 pub(crate) const WAITING_MAX: u64 = 64;
+
+/// The sending end's buffer. A packet with a descriptor takes some 770 bytes of kernel memory, so that
+/// the socket holds about 128 packets, and POLLOUT comes when fewer than about 32 are left.
+const SEND_BUFFER: usize = 48 * 1024;
 
 /// A connection and where it came from.
 #[derive(Debug)]
@@ -52,12 +55,18 @@ pub(crate) enum Refusal {
 impl Queue {
     pub(crate) fn new() -> io::Result<Self> {
         let (sending, receiving) = seqpacket_pair()?;
+        set_send_buffer(&sending, SEND_BUFFER)?;
         Ok(Self { sending, receiving: Arc::new(receiving) })
     }
 
     /// The end that a worker gets a copy of.
     pub(crate) fn receiving_end(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.receiving)
+    }
+
+    /// The end to poll for room.
+    pub(crate) fn sending_end(&self) -> BorrowedFd<'_> {
+        self.sending.as_fd()
     }
 
     /// Puts a connection into the queue, or gives it back.

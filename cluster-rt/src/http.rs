@@ -24,18 +24,15 @@ use crate::worker::try_current;
 /// # use axum::{Router, routing::get};
 /// let app: Router = Router::new()
 ///     .route("/", get(|| async { "hello" }))
-///     .layer(cluster::http::DrainLayer::new());
+///     .layer(cluster::http::DrainLayer);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DrainLayer(());
+pub struct DrainLayer;
 
 impl DrainLayer {
-    /// A layer for every answer of this worker.
+    /// The layer; the same as its name.
     pub fn new() -> Self {
-        if let Some(current) = try_current() {
-            current.drain.set_answers_close();
-        }
-        Self(())
+        Self
     }
 }
 
@@ -43,6 +40,9 @@ impl<S> Layer<S> for DrainLayer {
     type Service = Drain<S>;
 
     fn layer(&self, inner: S) -> Drain<S> {
+        if let Some(current) = try_current() {
+            current.drain.set_answers_close();
+        }
         Drain { inner }
     }
 }

@@ -20,7 +20,7 @@ async fn main() -> std::io::Result<()> {
         println!("listening on http://{}", listener.local_addr()?);
     }
     let answer = move || async move { format!("worker {}: {:x}\n", worker.slot(), burn()) };
-    let app = Router::new().route("/", get(answer)).layer(DrainLayer::new());
+    let app = Router::new().route("/", get(answer)).layer(DrainLayer);
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }
 

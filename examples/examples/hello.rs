@@ -20,8 +20,7 @@ async fn main() -> std::io::Result<()> {
         println!("listening on http://{}", listener.local_addr()?);
     }
     let answer = format!("worker {}\n", worker.slot());
-    let app = Router::new()
-        .route("/", get(move || std::future::ready(answer.clone())))
-        .layer(DrainLayer::new());
+    let app =
+        Router::new().route("/", get(move || std::future::ready(answer.clone()))).layer(DrainLayer);
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }

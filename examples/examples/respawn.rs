@@ -46,7 +46,7 @@ async fn serve(slot: usize) -> std::io::Result<()> {
             get(move || async move { format!("worker {slot}, pid {}\n", std::process::id()) }),
         )
         .route("/crash", get(crash))
-        .layer(DrainLayer::new());
+        .layer(DrainLayer);
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }
 

@@ -237,12 +237,16 @@ impl State {
     /// whether there may be orders.
     fn sleep(&self) -> bool {
         let now = Instant::now();
-        let accepting = |l: &&Listening| self.open && l.is_accepting(now);
-        let sockets = self.listeners.values().filter(accepting).filter_map(Listening::socket);
-        let mut fds: Vec<PollFd<'_>> = std::iter::once(self.wake.as_fd())
-            .chain(sockets)
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
+        let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+        for listening in self.listeners.values().filter(|_| self.open) {
+            if listening.is_accepting(now) {
+                let socket = listening.socket().into_iter();
+                fds.extend(socket.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            } else {
+                let full = listening.full_queues();
+                fds.extend(full.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
+            }
+        }
         let deadline = match self.closing {
             Closing::Done => None,
             _ => self.listeners.values().filter_map(|l| l.next_deadline(now)).min(),

@@ -4,12 +4,13 @@
 //! it. Nothing here can block or stall that thread.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
+use futures_core::Stream;
 use tokio::sync::{broadcast, oneshot};
 
 use super::control::{ControlHandle, Message};
@@ -97,12 +98,11 @@ impl Master {
     /// [`Event::Lagged`].
     pub fn events(&self) -> Events {
         if let Some(first) = lock(&self.0.first).take() {
-            return Events(first);
+            return Events(Next::Idle(first));
         }
         match &*lock(&self.0.events) {
-            Some(sender) => Events(sender.subscribe()),
-            // A stream that has ended.
-            None => Events(broadcast::channel(1).1),
+            Some(sender) => Events(Next::Idle(sender.subscribe())),
+            None => Events(Next::Ended),
         }
     }
 
@@ -162,9 +162,23 @@ impl Future for Stopping {
     }
 }
 
-/// A stream of [`Event`]s, from [`Master::events`].
-#[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
+/// A stream of [`Event`]s, from [`Master::events`]; also a `futures` `Stream`.
+pub struct Events(Next);
+
+/// The receiver, or the future that has it and will give it back.
+enum Next {
+    Idle(broadcast::Receiver<Event>),
+    Waiting(Pin<Box<dyn Future<Output = (Received, broadcast::Receiver<Event>)> + Send + Sync>>),
+    Ended,
+}
+
+type Received = Result<Event, broadcast::error::RecvError>;
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}
 
 impl Events {
     /// The next event; `None` when the cluster has ended.
@@ -172,10 +186,31 @@ impl Events {
     /// # Cancel safety
     /// Cancel-safe: an event that was not returned is returned by the next call.
     pub async fn recv(&mut self) -> Option<Event> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(dropped)) => Some(Event::Lagged(dropped)),
-            Err(broadcast::error::RecvError::Closed) => None,
-        }
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut waiting = match std::mem::replace(&mut self.0, Next::Ended) {
+            Next::Ended => return Poll::Ready(None),
+            Next::Waiting(waiting) => waiting,
+            Next::Idle(mut receiver) => {
+                Box::pin(async move { (receiver.recv().await, receiver) }) as Pin<Box<_>>
+            }
+        };
+        let Poll::Ready((received, receiver)) = waiting.as_mut().poll(cx) else {
+            self.0 = Next::Waiting(waiting);
+            return Poll::Pending;
+        };
+        let event = match received {
+            Ok(event) => event,
+            Err(broadcast::error::RecvError::Lagged(dropped)) => Event::Lagged(dropped),
+            Err(broadcast::error::RecvError::Closed) => return Poll::Ready(None),
+        };
+        self.0 = Next::Idle(receiver);
+        Poll::Ready(Some(event))
     }
 }

@@ -79,6 +79,12 @@ pub(crate) fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddr), Errno
     }
 }
 
+/// Bounds what a socket holds of packets sent and not received: they fit while their kernel memory is
+/// below twice `bytes`, and POLLOUT comes when it is below half of `bytes` (`unix(7)`, SO_SNDBUF).
+pub(crate) fn set_send_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
+    SockRef::from(&socket).set_send_buffer_size(bytes)
+}
+
 /// Sets O_NONBLOCK on the description that all copies of the socket share.
 pub(crate) fn set_nonblocking(socket: impl AsFd) -> io::Result<()> {
     SockRef::from(&socket).set_nonblocking(true)

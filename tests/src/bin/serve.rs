@@ -19,7 +19,7 @@ async fn main() -> std::io::Result<()> {
         .route("/abort", get(abort))
         .route("/spin", get(spin))
         .route("/death", get(death))
-        .layer(DrainLayer::new());
+        .layer(DrainLayer);
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }
 

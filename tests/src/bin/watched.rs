@@ -12,7 +12,7 @@ async fn main() -> std::io::Result<()> {
     let app = Router::new()
         .route("/", get(move || async move { format!("worker {slot}\n") }))
         .route("/slow", get(slow))
-        .layer(DrainLayer::new());
+        .layer(DrainLayer);
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }
 

@@ -138,6 +138,11 @@ impl Lane {
         &self.queue
     }
 
+    /// Not available for nothing but being full: room in its queue makes it so again.
+    pub(super) fn wants_room(&self) -> bool {
+        self.is_admitted() && self.probe.is_none() && self.waiting >= WAITING_MAX
+    }
+
     pub(super) fn waiting(&self) -> u64 {
         self.waiting
     }

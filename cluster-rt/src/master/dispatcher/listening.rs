@@ -78,6 +78,12 @@ impl Listening {
         self.socket.as_ref().map(|socket| socket.as_fd())
     }
 
+    /// The queues to watch for room, while everybody who would be available is full.
+    pub(super) fn full_queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let full = self.lanes.iter().flatten().filter(|lane| lane.wants_room());
+        full.map(|lane| lane.queue().sending_end())
+    }
+
     pub(super) fn set_queue(&mut self, slot: usize, queue: Arc<Queue>) {
         if self.lanes.len() <= slot {
             self.lanes.resize_with(slot + 1, || None);
