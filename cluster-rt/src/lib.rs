@@ -23,7 +23,7 @@
 //!
 //! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
 //! * In a worker: [`TcpListener`], [`TcpStream`], [`draining()`], [`set_ready()`], [`worker()`], and with the
-//!   feature `axum` `axum::serve` on the listener and [`http::DrainLayer`](crate::http).
+//!   feature `axum` `axum::serve` on the listener and `http::DrainLayer`.
 //! * In the master: [`Role`] or `master = ...` give its branch a [`Master`], for [`Event`]s and orders.
 //!
 //! # Guarantees
