@@ -152,7 +152,7 @@ fn read_value(input: ParseStream<'_>, name: &Ident, errors: &mut Errors) -> Form
 }
 
 /// Reads the comma after an option. Where it is missing before a name, the name is still read.
-fn read_comma(input: ParseStream<'_>, errors: &mut Errors) {
+pub(crate) fn read_comma(input: ParseStream<'_>, errors: &mut Errors) {
     if input.is_empty() || input.parse::<Token![,]>().is_ok() {
         return;
     }
@@ -165,7 +165,8 @@ fn read_comma(input: ParseStream<'_>, errors: &mut Errors) {
     let _: syn::Result<Token![,]> = input.parse();
 }
 
-fn skip_to_comma(input: ParseStream<'_>) -> TokenStream {
+/// Takes the tokens up to the next comma, to be passed over or reported.
+pub(crate) fn skip_to_comma(input: ParseStream<'_>) -> TokenStream {
     let mut skipped = TokenStream::new();
     while !input.is_empty() && !input.peek(Token![,]) {
         match input.parse::<TokenTree>() {

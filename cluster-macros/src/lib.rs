@@ -1,6 +1,6 @@
-//! The attribute macros of `cluster-rt`, which re-exports them: use them as `#[cluster::main]`.
+//! The macros of `cluster-rt`, which re-exports them: use them as `#[cluster::main]`.
 //!
-//! This file is their documentation; `attribute` is where the work begins. Nothing in this crate
+//! This file is their documentation; `attribute` and `message` are where the work begins. Nothing in this crate
 //! runs in the user's program, and nothing here reads files or the environment.
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod errors;
 mod expand;
 mod fallback;
 mod function;
+mod message;
 mod options;
 mod value;
 
@@ -222,4 +223,81 @@ pub fn main(
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
     attribute::expand(args.into(), &item.into()).into()
+}
+
+/// Makes a type a message, which can be sent from one process of the cluster to another.
+///
+/// It stands beside serde's two derives, on a struct or an enum, generic or not:
+///
+/// ```ignore
+/// use cluster::ClusterMessage;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, ClusterMessage)]
+/// enum News {
+///     Rate(u32),
+///     Notice { text: String },
+/// }
+///
+/// #[derive(Serialize, Deserialize, ClusterMessage)]
+/// #[message(reply = Result<u32, String>)]
+/// struct StockOf {
+///     article: Article,
+/// }
+/// ```
+///
+/// It implements `cluster::ClusterMessage`, `cluster::Shape` and, with `reply`, `cluster::ClusterRequest`.
+/// Every field that is sent needs a `Shape` as well: the types of std have one, a type of your own gets
+/// it by this derive, and one of another crate is taken as unchanging with `opaque`. A parameter `T` of a
+/// generic type gets the bound `T: Shape`, as serde's derives give it theirs.
+///
+/// # Options
+///
+/// All are optional.
+///
+/// ## `#[message(reply = TYPE)]`
+///
+/// What a request of this type is answered with. Default: it has no answer.
+///
+/// ## `#[message(name = "NAME")]`
+///
+/// The name by which receivers know the type. Default: the module's path and the type's name. Set it
+/// for a type that may move to another module while an older build is running.
+///
+/// ## `#[message(opaque(PATH, ..))]`
+///
+/// Types of other crates, taken as unchanging wherever a field contains them; the rest of the field is
+/// still looked at. Each is written as in the fields, with or without the path before it; without
+/// arguments it stands for the type with any.
+///
+/// ```ignore
+/// #[derive(Serialize, Deserialize, ClusterMessage)]
+/// #[message(opaque(uuid::Uuid))]
+/// struct Carts(HashMap<Uuid, Vec<Article>>);
+/// ```
+///
+/// ## `#[message(opaque)]` on a field
+///
+/// The whole field is taken as unchanging, whatever is in it. A change of its layout that leaves the
+/// type's name as it is then goes unnoticed, and two builds may misread each other.
+///
+/// ## `#[message(crate = PATH)]`, `#[message(crate = "PATH")]`
+///
+/// Where the generated code finds this crate. Default: `::cluster`.
+///
+/// # Serde's attributes
+///
+/// Messages are encoded by postcard, which writes neither names nor types. What needs them is refused:
+/// `flatten`, `untagged`, `tag`, `content`, `other`, `skip_serializing_if`, `borrow`, `skip_serializing`
+/// or `skip_deserializing` alone on a field, and `skip` on a variant that others follow.
+///
+/// The rest may be used and is part of the shape, as it is written. `default` fills a field that is
+/// skipped; a field that is not is always sent, so there it has no effect. A field with `with`,
+/// `serialize_with` or `deserialize_with` needs a shape as any other, or `opaque`. With `into` the type
+/// that is written in place of this one counts, not the fields.
+///
+/// What a hand-written `Serialize` writes cannot be seen: when it changes, change the message's name.
+#[proc_macro_derive(ClusterMessage, attributes(message))]
+pub fn derive_cluster_message(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    message::expand(input.into()).into()
 }

@@ -24,6 +24,8 @@
 //! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
 //! * In a worker: [`TcpListener`], [`TcpStream`], [`draining()`], [`set_ready()`], [`worker()`], and with the
 //!   feature `axum` `axum::serve` on the listener and `http::DrainLayer`.
+//! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives
+//!   [`ClusterMessage`](derive@ClusterMessage).
 //! * In the master: [`Role`] or `master = ...` give its branch a [`Master`], for [`Event`]s and orders.
 //!
 //! # Guarantees
@@ -49,18 +51,27 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// The derive names this crate as its users do, in the unit tests too.
+#[cfg(test)]
+extern crate self as cluster;
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("cluster-rt needs Linux: it is built on descriptor passing, pidfds and subreapers");
 
+#[doc(hidden)]
+pub mod __private;
 mod builder;
 mod config;
+mod error;
 mod event;
 mod handoff;
 #[cfg(feature = "axum")]
 pub mod http;
 mod id;
 mod link;
+mod mail;
 mod master;
+mod message;
 mod net;
 mod policy;
 mod sys;
@@ -69,16 +80,21 @@ mod worker;
 mod zygote;
 
 #[doc(inline)]
-pub use cluster_macros::main;
+pub use cluster_macros::{ClusterMessage, main};
 
 #[cfg(feature = "axum")]
 pub use self::net::WithConnectInfo;
 pub use self::{
     builder::{Builder, Role},
     config::{Flavor, Respawn},
+    error::Error,
     event::{Event, ExitCause, WorkerState, WorkerStatus},
     id::WorkerId,
     master::{Events, Master, Stopped, Stopping, is_master},
+    message::{
+        Address, ClusterMessage, ClusterReply, ClusterRequest, Mail, Mailbox, Reply, Requesting,
+        Sending, Shape, broadcast, request, send, subscribe, try_send,
+    },
     net::{
         ConnGuard, Incoming, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpListener, TcpStream,
     },

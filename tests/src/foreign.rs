@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
     net::{
         AddressFamily, SocketType, getsockname,
-        sockopt::{socket_acceptconn, socket_domain, socket_type},
+        sockopt::{socket_acceptconn, socket_domain, socket_peercred, socket_type},
     },
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
@@ -74,6 +74,21 @@ pub fn link_of(worker: &Process, master: &Process) -> OwnedFd {
     let links = seqpackets_of(worker, |target| !inodes(master).contains(target));
     let [link] = <[OwnedFd; 1]>::try_from(links).expect("one link");
     link
+}
+
+/// The worker's end of its mail lane: the stream socket that its master has made.
+///
+/// # Panics
+/// If there is not exactly one.
+pub fn mail_of(worker: &Process, master: &Process) -> OwnedFd {
+    let sockets = worker.descriptors().into_keys().filter_map(|number| copy(worker, number));
+    let lanes = sockets.filter(|fd| {
+        let stream = socket_type(fd) == Ok(SocketType::STREAM);
+        let maker = socket_peercred(fd).map(|maker| maker.pid.as_raw_nonzero().get());
+        stream && socket_domain(fd) == Ok(AddressFamily::UNIX) && maker == Ok(master.pid)
+    });
+    let [lane] = <[OwnedFd; 1]>::try_from(lanes.collect::<Vec<_>>()).expect("one mail lane");
+    lane
 }
 
 /// The worker's ends of its handoff queues: the seqpacket sockets that the master has too.

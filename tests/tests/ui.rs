@@ -1,11 +1,11 @@
-//! What the attribute says to the user at compile time, and programs it must accept.
+//! What the macros say to the user at compile time, and programs it must accept.
 //!
 //! A case in `ui/fail/<kind>/` is named by its mistake and pins the whole output, so that a caret
 //! under the wrong token is a failure. That output is one compiler's: with another, those cases are
 //! skipped, and said to be. The programs in `ui/pass/` are compiled and run with every compiler.
 //!
 //! * Accept new output after reading it: `TRYBUILD=overwrite cargo test -p cluster-tests --test ui`
-//! * Run one case: `cargo test -p cluster-tests --test ui -- trybuild=missing_async`
+//! * Run one case: `cargo test -p cluster-tests --test ui -- mistakes trybuild=missing_async`
 
 use std::env;
 use std::io::{self, Write};

@@ -6,6 +6,7 @@
 
 mod actions;
 mod frames;
+mod reaped;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use super::{
     dispatcher::{self, Dispatcher, Notice},
     handle::{self, Command, Desk, Stopped},
+    hub::{self, Hub},
     listeners::Listeners,
     main_thread::{self, MainThread, News},
     report::Report,
@@ -48,6 +50,7 @@ pub(super) const FIRST_GENERATION: u32 = 1;
 pub(super) enum Message {
     News(News),
     Notice(Notice),
+    Mail(hub::Notice),
     Command(Command),
     /// The master's branch has ended, with this code if it is to end the cluster.
     BranchEnded {
@@ -79,6 +82,7 @@ pub(super) struct Parts {
     pub(super) scoreboard: OwnedFd,
     pub(super) main_thread: MainThread,
     pub(super) dispatcher: Dispatcher,
+    pub(super) hub: Hub,
     pub(super) report: Report,
     pub(super) desk: Arc<Desk>,
     /// Whether a controlling terminal was there at the start, so that it can go away.
@@ -97,6 +101,8 @@ pub(super) struct Control {
     dropped: VecDeque<frames::Dropped>,
     /// Workers that are told to drain as soon as the dispatcher has let go of their slots.
     leaving: BTreeMap<usize, WorkerId>,
+    /// Workers that were reaped and whose mail is still being read.
+    reaped: BTreeMap<WorkerId, reaped::Reaped>,
     /// The dispatcher has closed everything: nothing is dispatched any more.
     dispatch_over: bool,
     /// Who waits for the end.
@@ -129,6 +135,7 @@ impl Control {
             listeners: Listeners::default(),
             dropped: VecDeque::new(),
             leaving: BTreeMap::new(),
+            reaped: BTreeMap::new(),
             dispatch_over: false,
             waiting: Vec::new(),
             tally: Stopped { drained: 0, killed: 0 },
@@ -149,6 +156,7 @@ impl Control {
             self.read_zygote();
             self.read_workers();
             self.close_dropped();
+            self.announce_overdue();
             self.feed(Input::Tick);
         }
     }
@@ -163,7 +171,11 @@ impl Control {
             let room = if worker.outbox.is_waiting() { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(worker.link.as_fd(), PollFlags::IN | room));
         }
-        let deadline = [self.parts.supervisor.next_deadline(), self.dropped_deadline()];
+        let deadline = [
+            self.parts.supervisor.next_deadline(),
+            self.dropped_deadline(),
+            self.announce_deadline(),
+        ];
         if poll_until(&mut fds, deadline.into_iter().flatten().min()).is_err() {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -174,6 +186,10 @@ impl Control {
         match message {
             Message::News(news) => self.take_news(news),
             Message::Notice(notice) => self.take_notice(notice),
+            Message::Mail(hub::Notice::Garbage { worker, what }) => {
+                self.misbehaved(worker, format!("garbage on its mail lane: {what}"));
+            }
+            Message::Mail(hub::Notice::ReadToEnd { worker }) => self.announce_end(worker),
             Message::Command(Command { order, done }) => {
                 self.waiting.push(done);
                 self.feed(match order {
@@ -215,11 +231,7 @@ impl Control {
                 let Some(worker) = self.parts.workers.with_pid(pid) else { return };
                 // What it said before its end counts, in the order in which it happened.
                 self.read_worker(worker, frames::FRAMES_LEFT_MAX);
-                let (lost, _) = self.parts.workers.counts(worker);
-                self.feed(Input::Reaped { worker, status, lost });
-                if let Some(gone) = self.parts.workers.remove(worker) {
-                    self.leaving.remove(&gone.slot);
-                }
+                self.worker_reaped(worker, status);
             }
         }
     }
@@ -307,6 +319,11 @@ impl Control {
 
     fn tell_all(&mut self, events: &[Event]) {
         for event in events {
+            match event {
+                Event::Ready { worker, .. } => self.parts.hub.set_ready(*worker),
+                Event::Draining { worker, .. } => self.parts.hub.set_draining(*worker),
+                _ => {}
+            }
             if let Event::Exited { cause: ExitCause::Stopped, status, .. } = event {
                 let count =
                     if status.success() { &mut self.tally.drained } else { &mut self.tally.killed };

@@ -14,7 +14,11 @@ use futures_core::Stream;
 use tokio::sync::{broadcast, oneshot};
 
 use super::control::{ControlHandle, Message};
-use crate::event::{Event, WorkerStatus};
+use crate::{
+    error::Error,
+    event::{Event, WorkerStatus},
+    message::{self, Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending},
+};
 
 /// Events kept for a reader that is slow, or has not come yet.
 const EVENTS_KEPT: usize = 1024;
@@ -120,6 +124,42 @@ impl Master {
     /// Sent and done as for [`stop`](Self::stop).
     pub fn kill(&self) -> Stopping {
         Stopping { order: Some((Arc::clone(&self.0), Order::Kill)), answer: None }
+    }
+
+    /// Sends a message from this process; see [`send`](crate::send).
+    pub fn send<M: ClusterMessage>(&self, to: impl Into<Address>, message: &M) -> Sending {
+        message::send(to, message)
+    }
+
+    /// Sends a message if there is room for it; see [`try_send`](crate::try_send).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send<M: ClusterMessage>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+    ) -> Result<(), Error> {
+        message::try_send(to, message)
+    }
+
+    /// Sends a message to every other process of the cluster; see [`broadcast`](crate::broadcast).
+    pub fn broadcast<M: ClusterMessage>(&self, message: &M) -> Sending {
+        message::broadcast(message)
+    }
+
+    /// Asks a process of the cluster; see [`request`](crate::request).
+    pub fn request<M: ClusterRequest>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+    ) -> Requesting<M::Reply> {
+        message::request(to, message)
+    }
+
+    /// A mailbox of this process; see [`subscribe`](crate::subscribe).
+    pub fn subscribe<M: ClusterMessage>(&self) -> Mailbox<M> {
+        message::subscribe()
     }
 }
 

@@ -7,6 +7,7 @@
 mod control;
 mod dispatcher;
 mod handle;
+mod hub;
 mod listeners;
 mod main_thread;
 mod report;
@@ -31,6 +32,7 @@ use self::{
     control::{Control, ControlHandle, Message, Parts},
     dispatcher::Dispatcher,
     handle::Desk,
+    hub::Hub,
     main_thread::Duty,
     report::Report,
     supervisor::{Rules, Supervisor},
@@ -97,6 +99,11 @@ pub(crate) fn run(
     let notify = control.clone();
     let dispatcher = Dispatcher::start(move |notice| notify.tell(Message::Notice(notice)))
         .map_err(failed("thread"))?;
+    let notify = control.clone();
+    let hub = Hub::start(control::FIRST_GENERATION, move |notice| {
+        notify.tell(Message::Mail(notice));
+    });
+    let hub = hub.map_err(failed("thread"))?;
     let desk = Desk::new(control.clone());
     let parts = Parts {
         supervisor: Supervisor::new(Rules::from(&config), workers),
@@ -105,6 +112,7 @@ pub(crate) fn run(
         scoreboard,
         main_thread,
         dispatcher,
+        hub,
         report: report.clone(),
         desk: desk.clone(),
         had_terminal,

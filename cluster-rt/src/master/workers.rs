@@ -33,18 +33,17 @@ pub(super) struct WorkerHandle {
     pub(super) greeted: bool,
     /// Nothing more is read from the link: it was closed, or what came was no frame.
     pub(super) deaf: bool,
-    /// The master's end of the lane for user messages, which nothing travels on yet.
-    _mail: OwnedFd,
     /// The listeners that it has bound and not dropped.
     pub(super) listeners: BTreeSet<ListenerId>,
     pub(super) since: SystemTime,
 }
 
-/// The other ends, for the worker to be.
+/// The other ends, for the worker to be, and the hub's end of its mail lane.
 #[derive(Debug)]
 pub(super) struct WorkerEnds {
     pub(super) link: OwnedFd,
     pub(super) mail: OwnedFd,
+    pub(super) hub_mail: OwnedFd,
 }
 
 impl WorkerHandle {
@@ -58,6 +57,11 @@ impl WorkerHandle {
     /// the zygote has told its pid, what it says waits, so that things are told in their order.
     pub(super) fn is_heard(&self) -> bool {
         self.pid.is_some() && !self.deaf
+    }
+
+    /// It was reaped: its pid may be another's from now on.
+    pub(super) fn set_reaped(&mut self) {
+        (self.pid, self.pidfd) = (None, None);
     }
 
     pub(super) fn kill(&self) -> io::Result<()> {
@@ -114,12 +118,11 @@ impl Workers {
             outbox: Outbox::default(),
             greeted: false,
             deaf: false,
-            _mail: mail,
             listeners: BTreeSet::new(),
             since: SystemTime::now(),
         };
         self.by_id.insert(id, handle);
-        Ok(WorkerEnds { link: their_link, mail: their_mail })
+        Ok(WorkerEnds { link: their_link, mail: their_mail, hub_mail: mail })
     }
 
     /// Forgets a worker that has ended. Closes its links and frees its row.

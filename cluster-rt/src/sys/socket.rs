@@ -134,6 +134,29 @@ mod bpf {
     pub(super) const RETURN: u16 = 0x06;
 }
 
+/// Reads what a stream socket has, at most `buffer`; 0 is its end.
+pub(crate) fn read(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    use rustix::net::{RecvFlags, recv};
+    loop {
+        match recv(&socket, &mut *buffer, RecvFlags::DONTWAIT) {
+            Ok((bytes, _)) => return Ok(bytes),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes as much of `bytes` as a stream socket takes.
+pub(crate) fn write(socket: impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
+    use rustix::net::{SendFlags, send};
+    loop {
+        match send(&socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
 /// Bytes waiting to be received: for a queue of packets of one size, their number times it.
 pub(crate) fn bytes_waiting(socket: impl AsFd) -> io::Result<u64> {
     Ok(rustix::io::ioctl_fionread(socket)?)

@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeSet,
     io,
-    os::fd::OwnedFd,
     sync::{Mutex, OnceLock, PoisonError},
     time::Instant,
 };
@@ -45,8 +44,6 @@ pub(crate) enum Backing {
         requests: Requests,
         /// The descriptor that makes room for a connection.
         spare: Spare,
-        /// The lane for user messages, which nothing travels on yet.
-        _mail: OwnedFd,
     },
     /// Nobody: this process binds and accepts itself.
     Solo,
@@ -56,13 +53,12 @@ impl Current {
     pub(super) fn forked(
         identity: Identity,
         link: MasterLink,
-        mail: OwnedFd,
         wake: Wake,
         row: &'static Row,
     ) -> io::Result<Self> {
         let spare = Spare::new(&wake)?;
         let requests = Requests::default();
-        let backing = Backing::Master { link, requests, spare, _mail: mail };
+        let backing = Backing::Master { link, requests, spare };
         Ok(Self::new(identity, backing, wake, row))
     }
 

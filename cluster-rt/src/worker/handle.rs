@@ -8,7 +8,12 @@ use super::{
     current::{Current, try_current},
     drain::Draining,
 };
-use crate::{id::WorkerId, wire::FromWorker};
+use crate::{
+    error::Error,
+    id::WorkerId,
+    message::{self, Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending},
+    wire::FromWorker,
+};
 
 /// Who a worker is.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,42 @@ impl Worker {
     /// Returns at once; the drain begins within a quarter of a second.
     pub fn stop(&self) {
         self.0.ask_to_stop();
+    }
+
+    /// Sends a message from this process; see [`send`](crate::send).
+    pub fn send<M: ClusterMessage>(&self, to: impl Into<Address>, message: &M) -> Sending {
+        message::send(to, message)
+    }
+
+    /// Sends a message if there is room for it; see [`try_send`](crate::try_send).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send<M: ClusterMessage>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+    ) -> Result<(), Error> {
+        message::try_send(to, message)
+    }
+
+    /// Sends a message to every other process of the cluster; see [`broadcast`](crate::broadcast).
+    pub fn broadcast<M: ClusterMessage>(&self, message: &M) -> Sending {
+        message::broadcast(message)
+    }
+
+    /// Asks a process of the cluster; see [`request`](crate::request).
+    pub fn request<M: ClusterRequest>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+    ) -> Requesting<M::Reply> {
+        message::request(to, message)
+    }
+
+    /// A mailbox of this process; see [`subscribe`](crate::subscribe).
+    pub fn subscribe<M: ClusterMessage>(&self) -> Mailbox<M> {
+        message::subscribe()
     }
 }
 

@@ -7,6 +7,7 @@
 mod current;
 mod drain;
 mod handle;
+mod mail;
 mod orders;
 mod solo;
 
@@ -72,11 +73,12 @@ where
     let Ok(go) = greet(&link) else { process::exit_now(NOT_BORN) };
     let Some(row) = seed.scoreboard.row(seed.row) else { process::exit_now(NOT_BORN) };
     let identity = handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation };
-    let current = match Current::forked(identity, link, seed.mail, wake, row) {
+    let current = match Current::forked(identity, link, wake, row) {
         Ok(current) => current::set(current),
         Err(error) => return complain(&format!("worker {}: {error}", seed.worker)),
     };
-    if let Err(error) = orders::start(current) {
+    let started = mail::open(identity, seed.mail).and_then(|()| orders::start(current));
+    if let Err(error) = started {
         return complain(&format!("worker {}: thread: {error}", seed.worker));
     }
     run_main(current, go.flavor, go.worker_threads, init, main)
@@ -169,6 +171,8 @@ where
         Ok(Err(error)) => (complain(&format!("worker runtime: {error}")), false),
         Err(_) => (PANICKED, true),
     };
+    // The master reads the lane to its end before it tells of this one.
+    mail::flush();
     current.tell(&FromWorker::Ended { code, panicked });
     code
 }

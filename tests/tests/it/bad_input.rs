@@ -127,6 +127,35 @@ fn a_second_hello_ends_the_worker() {
     says(&HELLO, "is killed: ");
 }
 
+fn says_on_its_mail_lane(bytes: &[u8], said: &str) {
+    let scene = Scene::start();
+    assert!(say(&foreign::mail_of(&scene.victim, &scene.master()), bytes, || false));
+    scene.end(said);
+}
+
+#[test]
+fn garbage_on_the_mail_lane_ends_the_worker() {
+    says_on_its_mail_lane(
+        &[0xff; 64],
+        "is killed: garbage on its mail lane: a frame of 4294967295",
+    );
+}
+
+/// A frame of kind 9 that is otherwise all right.
+#[test]
+fn an_unknown_frame_on_the_mail_lane_ends_the_worker() {
+    let mut frame = [0; 45];
+    (frame[0], frame[4]) = (45, 9);
+    says_on_its_mail_lane(&frame, "is killed: garbage on its mail lane: a frame of kind 9");
+}
+
+#[test]
+fn a_frame_in_anothers_name_ends_the_worker() {
+    let mut frame = [0; 45];
+    frame[0] = 45;
+    says_on_its_mail_lane(&frame, "is killed: garbage on its mail lane: a frame in another's name");
+}
+
 #[test]
 fn a_worker_whose_link_is_shut_down_ends() {
     let scene = Scene::start();

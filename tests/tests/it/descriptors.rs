@@ -44,8 +44,9 @@ fn expected(kinds: &[(&str, usize)]) -> Kinds {
 /// Of a worker with one listener and one thread, without connections.
 fn of_a_worker() -> Kinds {
     expected(&[
-        // The alarm clock, the copy that signal handlers ring, the spare and its origin; mio's waker.
-        ("anon_inode:[eventfd]", 5),
+        // The alarm clock, the copy that signal handlers ring, the spare and its origin; that of the
+        // mail thread; mio's waker.
+        ("anon_inode:[eventfd]", 6),
         // tokio's, and a copy of it.
         ("anon_inode:[eventpoll]", 2),
         // The link; the queue, and the copy that a drain looks at.

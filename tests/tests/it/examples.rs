@@ -75,3 +75,16 @@ fn respawn_prints_what_happens_when_a_worker_crashes() {
     assert!(matches!(get(address, "/"), Outcome::Answered(_)));
     program.stop();
 }
+
+#[test]
+fn messages_runs_to_its_end() {
+    let mut program = Running::start(&example("messages"), &[], &[]);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    program.wait_for_output();
+    for slot in 0..3 {
+        program.line(&format!("slot {slot}: \"hello, slot {slot}\""));
+        // From the master and the two others.
+        program.lines(&format!("Arrived {{ slot: {slot} }}"), 3);
+    }
+    program.line("slot 0: slot 1 says that 12 squared is 144");
+}

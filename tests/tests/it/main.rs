@@ -11,6 +11,7 @@ mod inheritance;
 mod kill;
 mod limits;
 mod listeners;
+mod messages;
 mod options;
 mod orphans;
 mod roles;

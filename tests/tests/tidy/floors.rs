@@ -6,13 +6,13 @@ use super::{assert_none, sources};
 
 /// The floors of `cluster-rt`, lowest first: module names directly below the crate.
 const FLOORS: &[&[&str]] = &[
-    &["id", "config", "event", "wire", "policy"],
+    &["id", "config", "error", "event", "wire", "policy", "mail"],
     &["sys"],
-    &["link", "handoff"],
+    &["link", "handoff", "message"],
     &["zygote"],
     &["master", "worker"],
     &["net", "http"],
-    &["builder"],
+    &["builder", "__private"],
     &["lib"],
 ];
 
@@ -26,6 +26,7 @@ const TOKIO: &[&str] = &[
     "cluster-rt/src/lib.rs",
     "cluster-rt/src/master/control.rs",
     "cluster-rt/src/master/handle.rs",
+    "cluster-rt/src/message/",
     "cluster-rt/src/net/",
     "cluster-rt/src/worker/",
 ];

@@ -21,7 +21,10 @@ impl Control {
                 }
             }
             Action::Spawn { worker, slot } => self.spawn(worker, slot),
-            Action::Forget { worker } => drop(self.parts.workers.remove(worker)),
+            Action::Forget { worker } => {
+                self.parts.hub.forget(worker);
+                drop(self.parts.workers.remove(worker));
+            }
             Action::Admit { slot, listener } => {
                 self.parts.dispatcher.order(Order::Admit { listener, slot });
             }
@@ -70,8 +73,9 @@ impl Control {
         let row = self.parts.workers.by_id.get(&worker).map_or(0, |w| w.row);
         let asked = self.zygote.as_ref().map(|zygote| zygote.spawn(worker, slot, row, &ends));
         if !matches!(asked, Some(Ok(()))) {
-            self.failures.push(failed(None));
+            return self.failures.push(failed(None));
         }
+        self.parts.hub.add(worker, slot, ends.hub_mail);
     }
 
     fn drain(&mut self, worker: WorkerId) {
@@ -97,6 +101,7 @@ impl Control {
             let _ = waiting.send(self.tally);
         }
         self.parts.desk.close();
+        self.parts.hub.close();
         self.parts.main_thread.order(main_thread::Order::End { code });
     }
 }

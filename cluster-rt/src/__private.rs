@@ -1,0 +1,5 @@
+//! What generated code names, and nothing else: not for use by hand, and free to change.
+
+pub use serde::{Serialize, de::DeserializeOwned};
+
+pub use crate::message::{Opaque, ShapeNode, hash};

@@ -1,0 +1,355 @@
+//! Who gets a frame: the hub's decisions, apart from its sockets.
+//!
+//! Does no I/O and takes time as an argument. Routes on bytes; the payload of a message is not looked at.
+//! Whatever a worker sends, the state stays bounded: an outbox by `WAITING_BYTES_MAX` and one frame, the
+//! open requests by `OPEN_REQUESTS_MAX` for each asker.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use crate::{
+    id::WorkerId,
+    mail::{
+        Failure, Frame, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX, decode,
+        patience::{Patience, Verdict},
+        pieces::{Parcel, Pieces},
+    },
+};
+
+/// Beyond the bound there is room for the failures of all requests that one worker may have open; a
+/// worker to which more is due has not asked in good faith.
+const FAILURES_BYTES_MAX: usize = 1024 * 1024;
+
+/// Messages by name of which is counted how many were dropped.
+const DROPPED_NAMES_MAX: usize = 256;
+
+/// What is known of a worker that lives.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    slot: u64,
+    ready: bool,
+    draining: bool,
+}
+
+/// The workers that live, for the hub and for whoever sends in the master.
+#[derive(Debug, Default)]
+pub(super) struct Directory(Mutex<BTreeMap<WorkerId, Member>>);
+
+impl Directory {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Member>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, worker: WorkerId, slot: usize) {
+        let member = Member { slot: slot as u64, ready: false, draining: false };
+        self.lock().insert(worker, member);
+    }
+
+    pub(super) fn set_ready(&self, worker: WorkerId) {
+        if let Some(member) = self.lock().get_mut(&worker) {
+            member.ready = true;
+        }
+    }
+
+    pub(super) fn set_draining(&self, worker: WorkerId) {
+        if let Some(member) = self.lock().get_mut(&worker) {
+            member.draining = true;
+        }
+    }
+
+    pub(super) fn remove(&self, worker: WorkerId) {
+        self.lock().remove(&worker);
+    }
+
+    pub(super) fn contains(&self, worker: WorkerId) -> bool {
+        self.lock().contains_key(&worker)
+    }
+
+    /// The newest ready worker of a slot; one that drains only if there is no other.
+    pub(super) fn in_slot(&self, slot: u64) -> Option<WorkerId> {
+        let members = self.lock();
+        let ready = members.iter().filter(|(_, m)| m.slot == slot && m.ready);
+        ready.max_by_key(|(id, m)| (!m.draining, **id)).map(|(&id, _)| id)
+    }
+}
+
+/// What waits for one worker.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) outbox: Pieces,
+    patience: Patience,
+    /// By name: how many it missed since it began to lag.
+    dropped: BTreeMap<Box<str>, u64>,
+    /// Nothing more can be written to it.
+    pub(super) closed: bool,
+    /// How many requests of its own are open.
+    open: usize,
+}
+
+impl Line {
+    /// `count` bytes were written. When the last is, a worker that lagged is told what it missed.
+    pub(super) fn written(&mut self, me: WorkerId, count: usize, now: Instant) {
+        self.outbox.advance(count);
+        self.patience.progressed(now);
+        if self.outbox.is_empty() && self.patience.caught_up() {
+            for (name, count) in std::mem::take(&mut self.dropped) {
+                let frame = Head::lagged(Place::Worker(me), &name, count);
+                self.outbox.push(&Parcel::Small(&frame));
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.outbox.clear();
+        self.patience.caught_up();
+    }
+
+    fn count_dropped(&mut self, name: &str) {
+        if let Some(count) = self.dropped.get_mut(name) {
+            *count += 1;
+        } else if self.dropped.len() < DROPPED_NAMES_MAX {
+            self.dropped.insert(name.into(), 1);
+        }
+    }
+}
+
+/// A frame that some of its receivers have no room for yet.
+#[derive(Debug)]
+pub(super) struct Parked {
+    frame: Arc<Vec<u8>>,
+    pending: Vec<Place>,
+    /// When to try again at the latest.
+    pub(super) until: Instant,
+}
+
+/// Takes in a frame for the master itself; an error says when to try again.
+pub(super) type Local = Box<dyn FnMut(&Frame<'_>, Instant) -> Result<(), Instant> + Send>;
+
+pub(super) struct Exchange {
+    directory: Arc<Directory>,
+    pub(super) lines: BTreeMap<WorkerId, Line>,
+    /// By asker and number: who is to answer.
+    open: HashMap<(Place, u64), WorkerId>,
+    local: Local,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(directory: Arc<Directory>, local: Local) -> Self {
+        Self { directory, lines: BTreeMap::new(), open: HashMap::new(), local }
+    }
+
+    /// Moves a frame to whom it is for; what has to wait comes back.
+    ///
+    /// # Errors
+    /// What the sender may not send.
+    pub(super) fn route(
+        &mut self,
+        from: Place,
+        frame: &Frame<'_>,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<Option<Parked>, String> {
+        let Head { kind, to, request, .. } = frame.head;
+        if frame.head.from != from {
+            return Err("a frame in another's name".to_owned());
+        }
+        let receivers = match kind {
+            Kind::Message => self.receivers(from, to),
+            Kind::Request if to == Place::Everyone => {
+                return Err("a request to everyone".to_owned());
+            }
+            Kind::Request => match self.begin_request(from, to, request) {
+                Ok(receiver) => vec![receiver],
+                Err(failure) => {
+                    self.bounce(from, request, failure, now);
+                    return Ok(None);
+                }
+            },
+            Kind::Reply | Kind::Failed => {
+                // Late, or made up: nobody waits for it.
+                if !self.end_request(to, request, from) {
+                    return Ok(None);
+                }
+                vec![to]
+            }
+            Kind::Abandoned => {
+                self.forget_request(from, request);
+                return Ok(None);
+            }
+            Kind::Lagged => return Err("a frame that only the master sends".to_owned()),
+        };
+        let parcel = Parcel::of(bytes);
+        Ok(self.deliver(frame, &parcel, receivers, now))
+    }
+
+    /// Tries again; what still has to wait comes back.
+    pub(super) fn retry(&mut self, parked: Parked, now: Instant) -> Option<Parked> {
+        let parcel = Parcel::Shared(Arc::clone(&parked.frame));
+        // It was decoded before.
+        let Ok(Some((frame, _))) = decode(&parked.frame) else { return None };
+        self.deliver(&frame, &parcel, parked.pending, now)
+    }
+
+    /// The processes behind an address.
+    fn receivers(&self, from: Place, to: Place) -> Vec<Place> {
+        match to {
+            Place::Everyone => {
+                let workers = self.lines.keys().map(|&worker| Place::Worker(worker));
+                workers.chain([Place::Master]).filter(|&place| place != from).collect()
+            }
+            Place::Slot(slot) => {
+                self.directory.in_slot(slot).map(Place::Worker).into_iter().collect()
+            }
+            place => vec![place],
+        }
+    }
+
+    fn begin_request(&mut self, from: Place, to: Place, request: u64) -> Result<Place, Failure> {
+        let receiver = *self.receivers(from, to).first().ok_or(Failure::Gone)?;
+        let of_asker = match from {
+            Place::Worker(asker) => self.lines.get(&asker).map_or(0, |line| line.open),
+            _ => 0,
+        };
+        if of_asker >= OPEN_REQUESTS_MAX {
+            return Err(Failure::TooMany);
+        }
+        match receiver {
+            Place::Worker(worker) if self.lines.get(&worker).is_none_or(|l| l.closed) => {
+                Err(Failure::Gone)
+            }
+            // The master does not die before those who ask it.
+            receiver => {
+                let by = match receiver {
+                    Place::Worker(worker) => worker,
+                    _ => MASTER,
+                };
+                if self.open.insert((from, request), by).is_none() {
+                    self.count_open(from, 1);
+                }
+                Ok(receiver)
+            }
+        }
+    }
+
+    fn end_request(&mut self, asker: Place, request: u64, by: Place) -> bool {
+        let by = match by {
+            Place::Worker(worker) => worker,
+            _ => MASTER,
+        };
+        let known = self.open.get(&(asker, request)) == Some(&by);
+        if known {
+            self.forget_request(asker, request);
+        }
+        known
+    }
+
+    fn forget_request(&mut self, asker: Place, request: u64) {
+        if self.open.remove(&(asker, request)).is_some() {
+            self.count_open(asker, -1);
+        }
+    }
+
+    fn count_open(&mut self, asker: Place, by: isize) {
+        if let Place::Worker(asker) = asker {
+            if let Some(line) = self.lines.get_mut(&asker) {
+                line.open = line.open.saturating_add_signed(by);
+            }
+        }
+    }
+
+    /// Tells an asker that there will be no reply.
+    fn bounce(&mut self, asker: Place, request: u64, failure: Failure, now: Instant) {
+        let bytes = Head::failed(Place::Master, asker, request, failure);
+        let Ok(Some((frame, _))) = decode(&bytes) else { return };
+        self.deliver(&frame, &Parcel::Small(&bytes), vec![asker], now);
+    }
+
+    fn deliver(
+        &mut self,
+        frame: &Frame<'_>,
+        parcel: &Parcel<'_>,
+        receivers: Vec<Place>,
+        now: Instant,
+    ) -> Option<Parked> {
+        let mut pending = Vec::new();
+        let mut until: Option<Instant> = None;
+        for receiver in receivers {
+            if let Err(at) = self.hand_over(frame, parcel, receiver, now) {
+                pending.push(receiver);
+                until = Some(until.map_or(at, |until| until.min(at)));
+            }
+        }
+        let until = until?;
+        let frame = match parcel {
+            Parcel::Shared(frame) => Arc::clone(frame),
+            Parcel::Small(frame) => Arc::new(frame.to_vec()),
+        };
+        Some(Parked { frame, pending, until })
+    }
+
+    /// Gives a frame to one receiver; an error says when to try again.
+    fn hand_over(
+        &mut self,
+        frame: &Frame<'_>,
+        parcel: &Parcel<'_>,
+        receiver: Place,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        let Place::Worker(worker) = receiver else { return (self.local)(frame, now) };
+        let Head { kind, from, request, .. } = frame.head;
+        let asked = kind == Kind::Request;
+        let Some(line) = self.lines.get_mut(&worker).filter(|line| !line.closed) else {
+            // Known dead. Its requests have failed with it, unless this one came later.
+            if asked && self.end_request(from, request, receiver) {
+                self.bounce(from, request, Failure::Gone, now);
+            }
+            return Ok(());
+        };
+        if kind == Kind::Failed {
+            if line.outbox.len() < WAITING_BYTES_MAX + FAILURES_BYTES_MAX {
+                line.outbox.push(parcel);
+            }
+            return Ok(());
+        }
+        match line.patience.judge(line.outbox.len() < WAITING_BYTES_MAX, now) {
+            Verdict::Deliver => line.outbox.push(parcel),
+            Verdict::Wait(until) => return Err(until),
+            Verdict::Drop if kind == Kind::Reply => {
+                self.bounce(receiver, request, Failure::Dropped, now);
+            }
+            Verdict::Drop => {
+                line.count_dropped(frame.name);
+                if asked && self.end_request(from, request, receiver) {
+                    self.bounce(from, request, Failure::Dropped, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker has ended: what it was asked fails at once, what it asked is forgotten.
+    pub(super) fn ended(&mut self, worker: WorkerId, now: Instant) {
+        self.lines.remove(&worker);
+        let me = Place::Worker(worker);
+        self.open.retain(|(asker, _), _| *asker != me);
+        let orphaned: Vec<(Place, u64)> =
+            self.open.iter().filter(|(_, by)| **by == worker).map(|(&key, _)| key).collect();
+        for (asker, request) in orphaned {
+            self.forget_request(asker, request);
+            self.bounce(asker, request, Failure::Gone, now);
+        }
+    }
+}
+
+/// Stands for the master among those who are to answer: workers are numbered from 1.
+const MASTER: WorkerId = WorkerId(0);

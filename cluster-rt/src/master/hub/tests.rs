@@ -1,0 +1,213 @@
+//! Tests of the exchange: who gets a frame, who waits, who lags, how requests end. No sockets.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use super::exchange::{Directory, Exchange, Parked};
+use crate::{
+    id::WorkerId,
+    mail::{
+        Failure, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX, decode,
+        patience::PATIENCE,
+    },
+};
+
+/// What came for a process: kind, request (or how many were missed), first byte of the payload.
+type Came = (Kind, u64, Option<u8>);
+
+struct Scene {
+    exchange: Exchange,
+    directory: Arc<Directory>,
+    master: Arc<Mutex<Vec<Came>>>,
+    start: Instant,
+}
+
+const A: WorkerId = WorkerId(1);
+const B: WorkerId = WorkerId(2);
+const C: WorkerId = WorkerId(3);
+
+impl Scene {
+    /// Three workers in slots 0, 1 and 1.
+    fn new() -> Self {
+        let directory = Arc::new(Directory::default());
+        let master = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&master);
+        let local = Box::new(move |frame: &crate::mail::Frame<'_>, _| {
+            let first = frame.payload.first().copied();
+            seen.lock().expect("no panic").push((frame.head.kind, frame.head.request, first));
+            Ok(())
+        });
+        let mut exchange = Exchange::new(Arc::clone(&directory), local);
+        for (worker, slot) in [(A, 0), (B, 1), (C, 1)] {
+            exchange.lines.entry(worker).or_default();
+            directory.add(worker, slot);
+        }
+        Self { exchange, directory, master, start: Instant::now() }
+    }
+
+    fn send(
+        &mut self,
+        kind: Kind,
+        from: Place,
+        to: Place,
+        n: u64,
+        payload: &[u8],
+    ) -> Option<Parked> {
+        self.try_send(kind, from, to, n, payload, self.start).expect("a good frame")
+    }
+
+    fn try_send(
+        &mut self,
+        kind: Kind,
+        from: Place,
+        to: Place,
+        request: u64,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<Option<Parked>, String> {
+        let head = Head { kind, from, to, request, fingerprint: 0, generation: 1 };
+        let bytes = head.encode("News", payload);
+        let (frame, _) = decode(&bytes)?.expect("all of it");
+        self.exchange.route(from, &frame, &bytes, now)
+    }
+
+    /// Takes everything that waits for a worker.
+    fn take(&mut self, worker: WorkerId) -> Vec<Came> {
+        let line = self.exchange.lines.get_mut(&worker).expect("it lives");
+        let mut bytes = Vec::new();
+        while !line.outbox.is_empty() {
+            let front = line.outbox.front().to_vec();
+            bytes.extend_from_slice(&front);
+            line.written(worker, front.len(), self.start);
+        }
+        let (mut rest, mut came) = (&bytes[..], Vec::new());
+        while let Some((frame, total)) = decode(rest).expect("frames") {
+            came.push((frame.head.kind, frame.head.request, frame.payload.first().copied()));
+            rest = &rest[total..];
+        }
+        assert!(rest.is_empty());
+        came
+    }
+}
+
+fn worker(id: WorkerId) -> Place {
+    Place::Worker(id)
+}
+
+#[test]
+fn a_broadcast_reaches_everybody_else() {
+    let mut scene = Scene::new();
+    assert!(scene.send(Kind::Message, worker(A), Place::Everyone, 0, b"x").is_none());
+    let came = vec![(Kind::Message, 0, Some(b'x'))];
+    assert_eq!(scene.take(A), []);
+    assert_eq!(scene.take(B), came);
+    assert_eq!(scene.take(C), came);
+    assert_eq!(*scene.master.lock().expect("no panic"), came);
+}
+
+#[test]
+fn a_slot_is_its_newest_ready_worker_and_one_that_drains_only_for_lack_of_another() {
+    let scene = Scene::new();
+    assert_eq!(scene.directory.in_slot(1), None);
+    scene.directory.set_ready(B);
+    assert_eq!(scene.directory.in_slot(1), Some(B));
+    scene.directory.set_ready(C);
+    assert_eq!(scene.directory.in_slot(1), Some(C));
+    scene.directory.set_draining(C);
+    assert_eq!(scene.directory.in_slot(1), Some(B));
+    scene.directory.remove(B);
+    assert_eq!(scene.directory.in_slot(1), Some(C));
+    assert_eq!(scene.directory.in_slot(0), None);
+}
+
+#[test]
+fn a_full_receiver_holds_its_sender_up_then_lags_alone_and_is_told_how_many() {
+    let mut scene = Scene::new();
+    let big = vec![1; WAITING_BYTES_MAX];
+    let everyone = Place::Everyone;
+    assert!(scene.send(Kind::Message, worker(A), everyone, 0, &big).is_none());
+    assert_eq!(scene.take(B).len(), 1);
+    // C has taken nothing: only it has to be waited for.
+    let parked = scene.send(Kind::Message, worker(A), everyone, 0, b"2").expect("C is full");
+    assert_eq!(scene.take(B).len(), 1);
+    let now = scene.start + PATIENCE / 2;
+    let parked = scene.exchange.retry(parked, now).expect("C is still full");
+    assert_eq!(parked.until, scene.start + PATIENCE);
+    assert!(scene.exchange.retry(parked, scene.start + PATIENCE).is_none(), "C lags");
+    for _ in 0..4 {
+        assert!(scene.send(Kind::Message, worker(A), everyone, 0, b"3").is_none());
+    }
+    assert_eq!(scene.take(B).len(), 4);
+    // One was dropped at its retry, four later.
+    let came = scene.take(C);
+    assert_eq!(came, [(Kind::Message, 0, Some(1)), (Kind::Lagged, 5, None)]);
+    assert!(scene.send(Kind::Message, worker(A), everyone, 0, b"4").is_none());
+    assert_eq!(scene.take(C), [(Kind::Message, 0, Some(b'4'))]);
+}
+
+#[test]
+fn a_request_ends_in_one_way() {
+    let failed = |n, failure| {
+        let (from, to) = (Place::Master, worker(A));
+        let bytes = Head::failed(from, to, n, failure);
+        let byte = bytes.last().copied();
+        (Kind::Failed, n, byte)
+    };
+    let mut scene = Scene::new();
+    // Nobody there.
+    scene.send(Kind::Request, worker(A), worker(WorkerId(9)), 1, b"?");
+    scene.send(Kind::Request, worker(A), Place::Slot(7), 2, b"?");
+    assert_eq!(scene.take(A), [failed(1, Failure::Gone), failed(2, Failure::Gone)]);
+    // Answered, once, by who was asked.
+    scene.send(Kind::Request, worker(A), worker(B), 3, b"?");
+    scene.send(Kind::Reply, worker(C), worker(A), 3, b"!");
+    assert_eq!(scene.take(A), []);
+    scene.send(Kind::Reply, worker(B), worker(A), 3, b"!");
+    scene.send(Kind::Reply, worker(B), worker(A), 3, b"!");
+    assert_eq!(scene.take(A), [(Kind::Reply, 3, Some(b'!'))]);
+    // Who was asked dies; what was abandoned before is not told.
+    scene.send(Kind::Request, worker(A), worker(B), 4, b"?");
+    scene.send(Kind::Request, worker(A), worker(B), 5, b"?");
+    scene.send(Kind::Abandoned, worker(A), Place::Master, 4, b"");
+    scene.exchange.ended(B, scene.start);
+    assert_eq!(scene.take(A), [failed(5, Failure::Gone)]);
+}
+
+#[test]
+fn an_asker_has_a_bound_and_gets_it_back() {
+    let mut scene = Scene::new();
+    let most = OPEN_REQUESTS_MAX as u64;
+    for n in 0..most {
+        scene.send(Kind::Request, worker(A), Place::Master, n, b"?");
+    }
+    assert_eq!(scene.take(A), []);
+    scene.send(Kind::Request, worker(A), Place::Master, most, b"?");
+    assert_eq!(scene.take(A), [(Kind::Failed, most, Some(3))]);
+    scene.send(Kind::Reply, Place::Master, worker(A), 0, b"!");
+    scene.send(Kind::Request, worker(A), Place::Master, most, b"?");
+    assert_eq!(scene.take(A), [(Kind::Reply, 0, Some(b'!'))]);
+}
+
+#[test]
+fn what_a_worker_may_not_send_is_an_error() {
+    let mut scene = Scene::new();
+    let now = scene.start;
+    for (kind, from, to) in
+        [(Kind::Lagged, worker(A), Place::Master), (Kind::Request, worker(A), Place::Everyone)]
+    {
+        assert!(scene.try_send(kind, from, to, 1, b"", now).is_err(), "{kind:?}");
+    }
+    let head = Head {
+        kind: Kind::Message,
+        from: worker(B),
+        to: Place::Master,
+        request: 0,
+        fingerprint: 0,
+        generation: 1,
+    };
+    let bytes = head.encode("News", b"");
+    let (frame, _) = decode(&bytes).expect("good").expect("all");
+    assert!(scene.exchange.route(worker(A), &frame, &bytes, now).is_err(), "another's name");
+}

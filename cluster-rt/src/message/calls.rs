@@ -1,0 +1,147 @@
+//! The calls of user code: send, broadcast, request, subscribe.
+//!
+//! Each encodes at the call, from any thread of a worker or the master; what follows is a future.
+
+use std::time::Instant;
+
+use super::{
+    Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending,
+    office::{Office, encode, try_office},
+    request::USUAL_TIMEOUT,
+    shape::fingerprint,
+};
+use crate::{
+    error::{Cause, Error},
+    mail::{Head, Kind, Place},
+};
+
+const NO_CLUSTER: &str = "this process is not part of a cluster, or not yet";
+
+/// Sends a message to one process of the cluster, from any process and thread of it.
+///
+/// The message is encoded at the call; the future waits while the outbox of this process is full
+/// (8 MiB). Messages from one process to another arrive in the order in which they were sent. One that
+/// nobody there has subscribed to yet is kept, up to 8 MiB. What was sent before an orderly exit is
+/// delivered; a worker that returns from `main` waits up to 5 s for that.
+///
+/// A receiver that takes nothing for a second while 8 MiB wait for it misses what follows, and is told
+/// how many ([`Error::is_lagged`]); until then whoever sends to it waits.
+///
+/// # Errors
+/// The message is longer than 64 MiB or its serde code fails. Nobody has the address, as far as that
+/// is known here: the master knows its workers; a worker knows that there are no services, and with
+/// `workers = 0` that it is alone. What a worker sends to another that has ended is dropped without an
+/// error; [`request`] tells.
+///
+/// # Cancel safety
+/// Dropping the future before it resolved may or may not have sent the message.
+pub fn send<M: ClusterMessage>(to: impl Into<Address>, message: &M) -> Sending {
+    match frame("send", to.into(), message) {
+        Ok((office, frame)) => Sending::start(office, frame),
+        Err(error) => Sending::done(Err(error)),
+    }
+}
+
+/// Sends a message to one process of the cluster, or says that there is no room for it now.
+///
+/// # Errors
+/// As for [`send`], and [`Error::is_full`] if the outbox of this process is full.
+pub fn try_send<M: ClusterMessage>(to: impl Into<Address>, message: &M) -> Result<(), Error> {
+    let to = to.into();
+    let (office, frame) = frame("try_send", to, message)?;
+    let Some(room) = office.post().try_room(frame.len()) else {
+        return Err(Error::new("try_send", object::<M>(to), Cause::Full("the outbox is full")));
+    };
+    office.post().push(frame, room);
+    Ok(())
+}
+
+/// Sends a message to every other process of the cluster, the master too.
+///
+/// It goes to the workers that the master has spawned by the time it passes there, those included
+/// that do not run `main` yet. Order, bounds and what happens at them are as for [`send`].
+///
+/// # Errors
+/// The message is longer than 64 MiB or its serde code fails. That nobody else is there is no error.
+pub fn broadcast<M: ClusterMessage>(message: &M) -> Sending {
+    let started = office("broadcast", name::<M>).and_then(|office| {
+        let head = head(office, Kind::Message, Place::Everyone, fingerprint::<M>());
+        Ok((office, encode("broadcast", name::<M>, &head, M::NAME, message)?))
+    });
+    match started {
+        Ok((office, _)) if office.is_alone() => Sending::done(Ok(())),
+        Ok((office, frame)) => Sending::start(office, frame),
+        Err(error) => Sending::done(Err(error)),
+    }
+}
+
+/// Asks one process of the cluster, and waits for its reply.
+///
+/// The deadline is 5 s unless [`timeout`](Requesting::timeout) sets another. Whoever receives the message
+/// answers with [`Reply::send`](crate::Reply::send).
+///
+/// # Errors
+/// Those of [`send`]; and at once: nobody has the address, or who had it died
+/// ([`Error::is_unreachable`]); the receiver dropped the request ([`Error::is_unanswered`]) or did not
+/// keep up ([`Error::is_full`]); 16 384 requests of this process are open ([`Error::is_full`]). At the
+/// deadline: [`Error::is_timeout`].
+pub fn request<M: ClusterRequest>(to: impl Into<Address>, message: &M) -> Requesting<M::Reply> {
+    let to = to.into();
+    let failed = |cause| Error::new("request", object::<M>(to), cause);
+    let opened = office("request", || object::<M>(to)).and_then(|office| {
+        let place = office.place(to).map_err(|why| failed(Cause::Unreachable(why)))?;
+        let head = head(office, Kind::Request, place, fingerprint::<M>());
+        // Encoded first, so that a message that cannot be leaves no entry.
+        let mut frame = encode("request", || object::<M>(to), &head, M::NAME, message)?;
+        let since = Instant::now();
+        let opened = office.asked().open(since + USUAL_TIMEOUT);
+        let opened = opened.ok_or_else(|| failed(Cause::Full("too many requests are open")))?;
+        crate::mail::set_request(&mut frame, opened.0);
+        let sending = Sending::start(office, frame);
+        Ok(Requesting::open(office, object::<M>(to), opened, sending, since))
+    });
+    opened.unwrap_or_else(Requesting::failed)
+}
+
+/// A mailbox for the messages of one type that come for this process.
+///
+/// What came before the first subscription and was kept is in it, in order; of what was kept, beyond
+/// 8 MiB for all types the oldest was dropped, and the mailbox says how many it misses. Two mailboxes
+/// for one type each get every message; what was kept is the first one's, and to a request the first
+/// reply counts.
+pub fn subscribe<M: ClusterMessage>() -> Mailbox<M> {
+    Mailbox::open(try_office())
+}
+
+fn office(
+    operation: &'static str,
+    object: impl FnOnce() -> String,
+) -> Result<&'static Office, Error> {
+    let absent = || Error::new(operation, object(), Cause::Unreachable(NO_CLUSTER));
+    try_office().ok_or_else(absent)
+}
+
+fn frame<M: ClusterMessage>(
+    operation: &'static str,
+    to: Address,
+    message: &M,
+) -> Result<(&'static Office, Vec<u8>), Error> {
+    let office = office(operation, || object::<M>(to))?;
+    let unreachable = |why| Error::new(operation, object::<M>(to), Cause::Unreachable(why));
+    let place = office.place(to).map_err(unreachable)?;
+    let head = head(office, Kind::Message, place, fingerprint::<M>());
+    Ok((office, encode(operation, || object::<M>(to), &head, M::NAME, message)?))
+}
+
+fn head(office: &Office, kind: Kind, to: Place, fingerprint: u64) -> Head {
+    let (from, generation) = (office.me(), office.generation());
+    Head { kind, from, to, request: 0, fingerprint, generation }
+}
+
+fn object<M: ClusterMessage>(to: Address) -> String {
+    format!("`{}` to {to}", M::NAME)
+}
+
+fn name<M: ClusterMessage>() -> String {
+    format!("`{}`", M::NAME)
+}

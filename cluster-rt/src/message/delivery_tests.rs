@@ -1,0 +1,164 @@
+//! Tests of what comes to a process: mailboxes, what is kept, bounds, foreign layouts, dropped requests.
+
+use std::time::{Duration, Instant};
+
+use cluster::ClusterMessage;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Address, Mailbox,
+    office::{Office, encode},
+    post::Post,
+    shape::fingerprint,
+};
+use crate::{
+    id::WorkerId,
+    mail::{Head, Kind, Place, decode, patience::PATIENCE},
+    sys::wake::Wake,
+};
+
+#[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+#[message(name = "shop::News")]
+struct News(Vec<u8>);
+
+/// As another build of the program has it.
+#[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+#[message(name = "shop::News")]
+struct OtherNews(Vec<u8>, u32);
+
+#[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+#[message(reply = u32)]
+struct Question;
+
+fn office() -> &'static Office {
+    let wake = Wake::new().expect("eventfd");
+    let post = Post::new(wake.clone(), None);
+    Box::leak(Box::new(Office::new(Place::Master, 1, Box::new(|_| Ok(())), post, wake)))
+}
+
+/// A message from worker 7, of generation 2.
+fn come<M: ClusterMessage>(
+    office: &'static Office,
+    kind: Kind,
+    message: &M,
+    now: Instant,
+) -> Result<(), Instant> {
+    let (from, to) = (Place::Worker(WorkerId(7)), Place::Master);
+    let head = Head { kind, from, to, request: 5, fingerprint: fingerprint::<M>(), generation: 2 };
+    let bytes = encode("send", String::new, &head, M::NAME, message).expect("small enough");
+    let (frame, _) = decode(&bytes).expect("a frame").expect("all of it");
+    office.receive(&frame, now)
+}
+
+/// What is in the mailbox: how many came, and how many were missed where.
+fn empty<M: ClusterMessage>(mailbox: &mut Mailbox<M>) -> (u64, Vec<(u64, u64)>) {
+    let (mut came, mut missed) = (0, Vec::new());
+    while let Some(mail) = mailbox.try_recv() {
+        match mail {
+            Ok(_) => came += 1,
+            Err(error) => missed.push((came, error.is_lagged().expect("no other error"))),
+        }
+    }
+    (came, missed)
+}
+
+#[test]
+fn a_foreign_layout_is_an_error_that_names_the_type_and_both_generations() {
+    let (office, now) = (office(), Instant::now());
+    let mut mailbox = Mailbox::<News>::open(Some(office));
+    come(office, Kind::Message, &OtherNews(vec![], 1), now).expect("room");
+    come(office, Kind::Message, &News(vec![3]), now).expect("room");
+    let error = mailbox.try_recv().expect("it came").expect_err("foreign");
+    assert!(error.is_foreign());
+    let text = error.to_string();
+    for part in ["`shop::News` from worker 7", "generation 2", "generation 1"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let mail = mailbox.try_recv().expect("it came").expect("ours");
+    assert_eq!((mail.from, mail.body.0), (Address::Worker(WorkerId(7)), vec![3]));
+    assert!(mailbox.try_recv().is_none());
+}
+
+#[test]
+fn what_was_kept_is_for_the_first_mailbox_and_what_comes_for_each() {
+    let (office, now) = (office(), Instant::now());
+    come(office, Kind::Message, &News(vec![1]), now).expect("kept");
+    let mut first = Mailbox::<News>::open(Some(office));
+    let mut second = Mailbox::<News>::open(Some(office));
+    come(office, Kind::Message, &News(vec![2]), now).expect("room");
+    assert_eq!(empty(&mut first), (2, vec![]));
+    assert_eq!(empty(&mut second), (1, vec![]));
+    drop((first, second));
+    come(office, Kind::Message, &News(vec![3]), now).expect("kept again");
+    assert_eq!(empty(&mut Mailbox::<News>::open(Some(office))), (1, vec![]));
+}
+
+#[test]
+fn beyond_the_bound_the_oldest_that_was_kept_is_dropped_and_counted() {
+    let (office, now) = (office(), Instant::now());
+    for _ in 0..100 {
+        come(office, Kind::Message, &News(vec![0; 100_000]), now).expect("kept");
+    }
+    let (came, missed) = empty(&mut Mailbox::<News>::open(Some(office)));
+    assert_eq!(came, 83);
+    assert_eq!(missed, [(0, 17)]);
+}
+
+#[test]
+fn a_full_mailbox_is_waited_for_then_lags_and_says_how_many() {
+    let (office, now) = (office(), Instant::now());
+    let mut mailbox = Mailbox::<News>::open(Some(office));
+    let big = News(vec![0; 100_000]);
+    let until = loop {
+        if let Err(until) = come(office, Kind::Message, &big, now) {
+            break until;
+        }
+    };
+    assert_eq!(until, now + PATIENCE);
+    // Others are not held up by it.
+    come(office, Kind::Message, &Question, now).expect("kept");
+    assert_eq!(come(office, Kind::Message, &big, now + PATIENCE / 2), Err(until));
+    for _ in 0..3 {
+        come(office, Kind::Message, &big, until).expect("dropped and counted");
+    }
+    assert_eq!(empty(&mut mailbox), (84, vec![(84, 3)]));
+    come(office, Kind::Message, &big, until).expect("room again");
+    assert_eq!(empty(&mut mailbox), (1, vec![]));
+}
+
+/// Whether the asker was told that there will be no reply.
+fn is_refused(office: &Office) -> bool {
+    let mut bytes = [0; 1024];
+    let count = office.post().take(&mut bytes);
+    let frame = decode(&bytes[..count]).expect("a frame or nothing");
+    frame.is_some_and(|(frame, _)| frame.head.kind == Kind::Failed && frame.head.request == 5)
+}
+
+#[test]
+fn a_request_that_is_dropped_in_any_way_is_refused_and_an_answered_one_is_not() {
+    let (office, now) = (office(), Instant::now());
+    let mut mailbox = Mailbox::<Question>::open(Some(office));
+    let mut next = || {
+        come(office, Kind::Request, &Question, now).expect("room");
+        mailbox.try_recv().expect("it came").expect("a question")
+    };
+    drop(next());
+    assert!(is_refused(office));
+    let mail = next();
+    assert!(mail.reply.is_awaited() && !is_refused(office));
+    mail.reply.send(&3).wait().expect("room");
+    assert!(!is_refused(office), "the answer");
+    assert!(!is_refused(office), "nothing after it");
+    come(office, Kind::Request, &Question, now).expect("room");
+    drop(mailbox);
+    assert!(is_refused(office), "with its mailbox");
+}
+
+#[test]
+fn a_deadline_is_kept_without_a_runtime_and_leaves_nothing() {
+    let office = office();
+    let (_, mut answer) = office.asked().open(Instant::now()).expect("room");
+    office.expire(Instant::now() + Duration::from_secs(1));
+    assert!(answer.try_recv().is_ok());
+    assert_eq!(office.next_deadline(), None);
+}

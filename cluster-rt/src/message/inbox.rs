@@ -1,0 +1,274 @@
+//! What has come for this process: a tray for each mailbox, and what nobody has subscribed to yet.
+//!
+//! Does no I/O and decodes nothing. Each tray is bounded: while one is full, whoever feeds it waits, as
+//! `mail::patience` allows, and then it alone misses what comes. What is kept for a later subscriber
+//! loses its oldest. Both say how many were missed.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use super::reply::Return;
+use crate::mail::{
+    Frame, Place, WAITING_BYTES_MAX,
+    patience::{Patience, Verdict},
+};
+
+/// What an entry is taken to cost beside its payload, so that the bound is one on their number too.
+const ENTRY_BYTES: usize = 128;
+
+/// Names for which what was missed is counted while nobody has subscribed to them.
+const MISSED_NAMES_MAX: usize = 256;
+
+/// A message that came.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    pub(super) from: Place,
+    pub(super) fingerprint: u64,
+    pub(super) generation: u32,
+    pub(super) payload: Arc<[u8]>,
+    /// For a request: the way back, which fails the request when the last copy is dropped.
+    pub(super) back: Option<Arc<Return>>,
+}
+
+impl Letter {
+    fn cost(&self) -> usize {
+        self.payload.len() + ENTRY_BYTES
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Entry {
+    Letter(Letter),
+    /// So many did not get here.
+    Missed(u64),
+}
+
+/// What waits for one mailbox.
+#[derive(Debug, Default)]
+pub(super) struct Tray(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    patience: Patience,
+    /// Dropped since it began to lag.
+    dropped: u64,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+impl Tray {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next entry, and whether somebody waits for room. `Ready(None)` when nothing will come.
+    pub(super) fn poll(&self, cx: &mut Context<'_>, now: Instant) -> Poll<(Option<Entry>, bool)> {
+        let mut waiting = self.lock();
+        if let Some(entry) = waiting.next() {
+            let awaited = waiting.patience.progressed(now);
+            return Poll::Ready((Some(entry), awaited));
+        }
+        if waiting.closed {
+            return Poll::Ready((None, false));
+        }
+        waiting.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The next entry if there is one, and whether somebody waits for room.
+    pub(super) fn try_next(&self, now: Instant) -> (Option<Entry>, bool) {
+        let mut waiting = self.lock();
+        let entry = waiting.next();
+        let awaited = entry.is_some() && waiting.patience.progressed(now);
+        (entry, awaited)
+    }
+
+    fn add(&self, entry: Entry) {
+        let mut waiting = self.lock();
+        if let Entry::Letter(letter) = &entry {
+            waiting.bytes += letter.cost();
+        }
+        waiting.entries.push_back(entry);
+        if let Some(waker) = waiting.waker.take() {
+            drop(waiting);
+            waker.wake();
+        }
+    }
+
+    fn judge(&self, now: Instant) -> Verdict {
+        let mut waiting = self.lock();
+        let room = waiting.bytes < WAITING_BYTES_MAX;
+        waiting.patience.judge(room, now)
+    }
+
+    fn count_dropped(&self) {
+        self.lock().dropped += 1;
+    }
+
+    fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        let waker = waiting.waker.take();
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Waiting {
+    fn next(&mut self) -> Option<Entry> {
+        if let Some(entry) = self.entries.pop_front() {
+            if let Entry::Letter(letter) = &entry {
+                self.bytes = self.bytes.saturating_sub(letter.cost());
+            }
+            return Some(entry);
+        }
+        if self.patience.caught_up() && self.dropped > 0 {
+            return Some(Entry::Missed(std::mem::take(&mut self.dropped)));
+        }
+        None
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbox(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// By name of the message; no empty lists.
+    trays: BTreeMap<&'static str, Vec<Arc<Tray>>>,
+    kept: Kept,
+    closed: bool,
+}
+
+/// What nobody has subscribed to, oldest first.
+#[derive(Debug, Default)]
+struct Kept {
+    letters: VecDeque<(Box<str>, Letter)>,
+    bytes: usize,
+    missed: BTreeMap<Box<str>, u64>,
+}
+
+impl Kept {
+    fn add(&mut self, name: &str, letter: Letter) {
+        self.bytes += letter.cost() + name.len();
+        self.letters.push_back((name.into(), letter));
+        while self.bytes > WAITING_BYTES_MAX && self.letters.len() > 1 {
+            let Some((name, letter)) = self.letters.pop_front() else { return };
+            self.bytes -= letter.cost() + name.len();
+            self.miss(name, 1);
+        }
+    }
+
+    fn miss(&mut self, name: Box<str>, count: u64) {
+        if self.missed.len() < MISSED_NAMES_MAX || self.missed.contains_key(&name) {
+            *self.missed.entry(name).or_default() += count;
+        }
+    }
+
+    fn take(&mut self, wanted: &str) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = Vec::new();
+        if let Some(count) = self.missed.remove(wanted) {
+            entries.push(Entry::Missed(count));
+        }
+        let (taken, left) =
+            std::mem::take(&mut self.letters).into_iter().partition(|(name, _)| **name == *wanted);
+        self.letters = left;
+        let taken: VecDeque<(Box<str>, Letter)> = taken;
+        for (name, letter) in taken {
+            self.bytes -= letter.cost() + name.len();
+            entries.push(Entry::Letter(letter));
+        }
+        entries
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A tray for messages called `name`; what was kept of them is in it.
+    pub(super) fn subscribe(&self, name: &'static str) -> Arc<Tray> {
+        let tray = Arc::new(Tray::default());
+        let mut state = self.lock();
+        if state.closed {
+            tray.close();
+            return tray;
+        }
+        for entry in state.kept.take(name) {
+            tray.add(entry);
+        }
+        state.trays.entry(name).or_default().push(Arc::clone(&tray));
+        tray
+    }
+
+    pub(super) fn unsubscribe(&self, name: &'static str, tray: &Arc<Tray>) {
+        let mut state = self.lock();
+        if let Some(trays) = state.trays.get_mut(name) {
+            trays.retain(|other| !Arc::ptr_eq(other, tray));
+            if trays.is_empty() {
+                state.trays.remove(name);
+            }
+        }
+    }
+
+    /// Takes in a message, for each of its mailboxes.
+    ///
+    /// # Errors
+    /// When to try again, if one of them is full; then none has it.
+    pub(super) fn offer(
+        &self,
+        frame: &Frame<'_>,
+        now: Instant,
+        letter: impl FnOnce() -> Letter,
+    ) -> Result<(), Instant> {
+        let mut state = self.lock();
+        let Some(trays) = state.trays.get(frame.name) else {
+            state.kept.add(frame.name, letter());
+            return Ok(());
+        };
+        let verdicts: Vec<Verdict> = trays.iter().map(|tray| tray.judge(now)).collect();
+        let until = verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Wait(until) => Some(*until),
+            _ => None,
+        });
+        if let Some(until) = until.min() {
+            return Err(until);
+        }
+        let letter = letter();
+        for (tray, verdict) in trays.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Deliver => tray.add(Entry::Letter(letter.clone())),
+                _ => tray.count_dropped(),
+            }
+        }
+        // The last copy may be the only one, whose drop sends: not under the lock.
+        drop(state);
+        drop(letter);
+        Ok(())
+    }
+
+    /// Messages called `name` were dropped before they got here.
+    pub(super) fn missed(&self, name: &str, count: u64) {
+        let mut state = self.lock();
+        match state.trays.get(name) {
+            Some(trays) => trays.iter().for_each(|tray| tray.add(Entry::Missed(count))),
+            None => state.kept.miss(name.into(), count),
+        }
+    }
+
+    /// Nothing will come any more: every mailbox ends when it is empty.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.trays.values().flatten().for_each(|tray| tray.close());
+    }
+}

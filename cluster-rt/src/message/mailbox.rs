@@ -1,0 +1,153 @@
+//! `Mailbox` and `Mail`: what user code receives.
+//!
+//! Decoding happens here, in the task that receives, so that a mailbox can be sent to another thread
+//! whatever its messages are.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_core::Stream;
+use serde::de::DeserializeOwned;
+
+use super::{
+    Address, ClusterMessage,
+    inbox::{Entry, Letter, Tray},
+    office::Office,
+    reply::Reply,
+    shape::fingerprint,
+};
+use crate::error::{Cause, Error};
+
+/// A message that came.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Mail<M> {
+    /// Who sent it: the master or a worker.
+    pub from: Address,
+    /// The message.
+    pub body: M,
+    /// The way back, if it was asked as a request.
+    pub reply: Reply<M>,
+}
+
+/// The messages of one type that come for this process, from [`subscribe`](crate::subscribe). Also a
+/// [`Stream`].
+///
+/// It holds 8 MiB, counting 128 bytes beside each message, hence at most 65 536. While it is full,
+/// those who send to this process wait. A mailbox that is full and read from by nobody for a second
+/// lags: it alone misses what comes, until everything in it was read, and then says how many it
+/// missed.
+///
+/// Dropped, it lets the requests in it fail. What comes when no mailbox is left for a type is kept
+/// for the next one.
+pub struct Mailbox<M> {
+    /// `None` in a process that is part of no cluster.
+    office: Option<&'static Office>,
+    name: &'static str,
+    tray: Arc<Tray>,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M: ClusterMessage> Mailbox<M> {
+    pub(super) fn open(office: Option<&'static Office>) -> Self {
+        let tray = office.map(|office| office.inbox().subscribe(M::NAME)).unwrap_or_default();
+        Self { office, name: M::NAME, tray, message: PhantomData }
+    }
+
+    /// The next message; `None` when no more can come: the cluster has ended, or this process is not
+    /// part of one.
+    ///
+    /// # Errors
+    /// That messages were missed ([`Error::is_lagged`]), or that one cannot be read
+    /// ([`Error::is_foreign`]). Later messages come all the same.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: a message that was not returned is returned by the next call.
+    pub async fn recv(&mut self) -> Option<Result<Mail<M>, Error>> {
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The next message if one is there already.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Option<Result<Mail<M>, Error>> {
+        let office = self.office?;
+        let (entry, awaited) = self.tray.try_next(Instant::now());
+        if awaited {
+            office.room_made();
+        }
+        Some(read(office, entry?))
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Mail<M>, Error>>> {
+        let Some(office) = self.office else { return Poll::Ready(None) };
+        let Poll::Ready((entry, awaited)) = self.tray.poll(cx, Instant::now()) else {
+            return Poll::Pending;
+        };
+        if awaited {
+            office.room_made();
+        }
+        Poll::Ready(entry.map(|entry| read(office, entry)))
+    }
+}
+
+impl<M: ClusterMessage> Stream for Mailbox<M> {
+    type Item = Result<Mail<M>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_recv(cx)
+    }
+}
+
+impl<M> Drop for Mailbox<M> {
+    fn drop(&mut self) {
+        if let Some(office) = self.office {
+            office.inbox().unsubscribe(self.name, &self.tray);
+            // Whoever waits for room in it waits for nothing now.
+            office.room_made();
+        }
+    }
+}
+
+impl<M> fmt::Debug for Mailbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A message out of an entry.
+fn read<M: ClusterMessage>(office: &Office, entry: Entry) -> Result<Mail<M>, Error> {
+    let failed = |cause| Err(Error::new("receive", format!("`{}`", M::NAME), cause));
+    let Letter { from, fingerprint: theirs, generation, payload, back } = match entry {
+        Entry::Letter(letter) => letter,
+        Entry::Missed(count) => return failed(Cause::Lagged(count)),
+    };
+    let from = Address::of_sender(from);
+    let failed = |cause| Err(Error::new("receive", format!("`{}` from {from}", M::NAME), cause));
+    if theirs != fingerprint::<M>() {
+        return failed(Cause::Foreign { theirs: generation, ours: office.generation() });
+    }
+    match decode(&payload) {
+        Ok(body) => Ok(Mail { from, body, reply: Reply::new(back) }),
+        Err(what) => failed(Cause::Serde(what)),
+    }
+}
+
+/// The value in `bytes`, all of them.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(format!("{} bytes too many", rest.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}

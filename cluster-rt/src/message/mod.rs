@@ -1,0 +1,109 @@
+//! Messages as user code sees them: the traits that a type must have, and the calls that move it.
+//!
+//! This file has the traits; no other file of the crate knows a message type. Never imports `master` or
+//! `worker`: both feed the `office` of their process, and take from it what it sends.
+
+mod address;
+mod asked;
+mod calls;
+#[cfg(test)]
+mod delivery_tests;
+mod inbox;
+mod mailbox;
+pub(crate) mod office;
+pub(crate) mod post;
+mod reply;
+mod request;
+mod sending;
+mod shape;
+mod shapes_of_std;
+#[cfg(test)]
+mod tests;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use self::{
+    address::Address,
+    calls::{broadcast, request, send, subscribe, try_send},
+    mailbox::{Mail, Mailbox},
+    reply::Reply,
+    request::Requesting,
+    sending::Sending,
+    shape::{Opaque, Shape, ShapeNode, hash},
+};
+
+/// A type that can be sent from one process of the cluster to another.
+///
+/// It is derived, beside serde's two traits:
+///
+/// ```
+/// use cluster::ClusterMessage;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+/// enum News {
+///     Rate(u32),
+///     Notice { text: String },
+/// }
+/// # assert!(<News as ClusterMessage>::NAME.ends_with("::News"));
+/// ```
+///
+/// The [derive](derive@crate::ClusterMessage) has the options, and what it refuses. A message needs
+/// to be neither `Send` nor `Sync`: it is encoded where it is sent, and decoded where it is received.
+///
+/// # Identity
+///
+/// A receiver knows a message by its [`NAME`](Self::NAME) together with a fingerprint of its
+/// [`Shape`]. Two programs, or two builds of one, whose types differ in layout get an error and
+/// never each other's bytes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no message",
+    label = "cannot be sent between processes of the cluster",
+    note = "derive it: `#[derive(serde::Serialize, serde::Deserialize, cluster::ClusterMessage)]`"
+)]
+pub trait ClusterMessage: Serialize + DeserializeOwned + Shape {
+    /// The name under which receivers know the type.
+    ///
+    /// By default the path of its module and its own name, as in `shop::orders::News`; the same
+    /// name for every instantiation of a generic type. `#[message(name = "...")]` sets another one,
+    /// which then survives a move to another module.
+    const NAME: &'static str;
+}
+
+/// A message that is answered.
+///
+/// It is derived by naming the type of the answer, which may be any [`ClusterReply`]:
+///
+/// ```
+/// use cluster::ClusterMessage;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, ClusterMessage)]
+/// #[message(reply = Result<u32, String>)]
+/// struct StockOf {
+///     article: u64,
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no reply",
+    label = "is sent without an answer",
+    note = "name the type of the answer beside `#[derive(ClusterMessage)]`: `#[message(reply = T)]`"
+)]
+pub trait ClusterRequest: ClusterMessage {
+    /// What the receiver answers with.
+    type Reply: ClusterReply;
+}
+
+/// A type that a request can be answered with.
+///
+/// Every type that can be encoded and decoded and has a [`Shape`] is one, without further ado:
+/// integers, `String`, `()`, `Result<u32, String>`, and whatever derives [`ClusterMessage`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a reply",
+    label = "cannot be sent between processes of the cluster",
+    note = "derive what it needs: \
+            `#[derive(serde::Serialize, serde::Deserialize, cluster::ClusterMessage)]`"
+)]
+pub trait ClusterReply: Serialize + DeserializeOwned + Shape {}
+
+impl<T: Serialize + DeserializeOwned + Shape> ClusterReply for T {}

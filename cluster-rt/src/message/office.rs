@@ -1,0 +1,178 @@
+//! This process as a sender and receiver of messages: who it is, its outbox, inbox and open requests.
+//!
+//! One for a process, opened before user code runs and never closed. The thread behind it (`cluster-mail`
+//! in a worker, `cluster-hub` in the master) feeds it frames and takes what it sends.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use serde::Serialize;
+
+use super::{
+    address::Address,
+    asked::Asked,
+    inbox::{Inbox, Letter},
+    post::Post,
+    reply::Return,
+};
+use crate::{
+    error::{Cause, Error},
+    mail::{self, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place},
+    sys::wake::Wake,
+};
+
+static OFFICE: OnceLock<Office> = OnceLock::new();
+
+/// Whether anybody can be there, as far as this process knows; the reason if not.
+pub(crate) type Reach = Box<dyn Fn(Place) -> Result<(), &'static str> + Send + Sync>;
+
+pub(crate) struct Office {
+    me: Place,
+    generation: u32,
+    reach: Reach,
+    post: Post,
+    inbox: Inbox,
+    asked: Asked,
+    wake: Wake,
+}
+
+impl std::fmt::Debug for Office {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Office").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+/// Makes `office` the one of this process.
+pub(crate) fn open(office: Office) -> &'static Office {
+    OFFICE.get_or_init(|| office)
+}
+
+pub(crate) fn try_office() -> Option<&'static Office> {
+    OFFICE.get()
+}
+
+impl Office {
+    pub(crate) fn new(me: Place, generation: u32, reach: Reach, post: Post, wake: Wake) -> Self {
+        let (inbox, asked) = (Inbox::default(), Asked::new(wake.clone()));
+        Self { me, generation, reach, post, inbox, asked, wake }
+    }
+
+    pub(super) fn me(&self) -> Place {
+        self.me
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(crate) fn post(&self) -> &Post {
+        &self.post
+    }
+
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    /// Whether this process is all there is: it has no master.
+    pub(super) fn is_alone(&self) -> bool {
+        self.me != Place::Master && (self.reach)(Place::Master).is_err()
+    }
+
+    /// A tray has room again for whoever waits for it.
+    pub(super) fn room_made(&self) {
+        self.wake.ring();
+    }
+
+    /// The place behind an address.
+    ///
+    /// # Errors
+    /// Why nobody can be there.
+    pub(super) fn place(&self, to: Address) -> Result<Place, &'static str> {
+        let place = to.place().ok_or("there is no such service")?;
+        (self.reach)(place).map(|()| place)
+    }
+
+    /// When `expire` has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.asked.next_deadline()
+    }
+
+    /// Fails the requests whose deadline has come.
+    pub(crate) fn expire(&self, now: Instant) {
+        for request in self.asked.expire(now) {
+            self.abandon(request);
+        }
+    }
+
+    /// Lets the hub forget a request.
+    pub(super) fn abandon(&self, request: u64) {
+        let (kind, from) = (Kind::Abandoned, self.me);
+        let to = Place::Master;
+        let head = Head { kind, from, to, request, fingerprint: 0, generation: 0 };
+        self.post.push_now(&head.encode("", &[]));
+    }
+
+    /// Takes in a frame that came for this process.
+    ///
+    /// # Errors
+    /// When to try again, if a mailbox is full.
+    pub(crate) fn receive(&'static self, frame: &Frame<'_>, now: Instant) -> Result<(), Instant> {
+        let Head { kind, from, request, fingerprint, generation, .. } = frame.head;
+        match kind {
+            Kind::Message | Kind::Request => self.inbox.offer(frame, now, || Letter {
+                from,
+                fingerprint,
+                generation,
+                payload: frame.payload.into(),
+                back: (kind == Kind::Request).then(|| Arc::new(Return::new(self, from, request))),
+            }),
+            Kind::Reply => {
+                self.asked.answer(request, fingerprint, generation, frame.payload);
+                Ok(())
+            }
+            Kind::Failed => {
+                let byte = frame.payload.first().copied().unwrap_or_default();
+                self.asked.fail(request, Failure::of_byte(byte));
+                Ok(())
+            }
+            Kind::Lagged => {
+                self.inbox.missed(frame.name, request);
+                Ok(())
+            }
+            Kind::Abandoned => Ok(()),
+        }
+    }
+}
+
+/// A frame with `value` as its payload.
+///
+/// # Errors
+/// It is too large, or its serde code fails.
+pub(super) fn encode<T: Serialize>(
+    operation: &'static str,
+    object: impl Fn() -> String,
+    head: &Head,
+    name: &str,
+    value: &T,
+) -> Result<Vec<u8>, Error> {
+    let too_large = |bytes, most| Error::new(operation, object(), Cause::TooLarge { bytes, most });
+    if name.len() > NAME_BYTES_MAX {
+        return Err(too_large(name.len(), NAME_BYTES_MAX));
+    }
+    let bytes = head.begin(name);
+    let before = bytes.len();
+    let mut bytes = postcard::to_extend(value, bytes)
+        .map_err(|error| Error::new(operation, object(), Cause::Serde(error.to_string())))?;
+    let payload = bytes.len() - before;
+    if payload > MESSAGE_BYTES_MAX {
+        return Err(too_large(payload, MESSAGE_BYTES_MAX));
+    }
+    mail::end(&mut bytes);
+    Ok(bytes)
+}

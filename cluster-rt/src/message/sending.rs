@@ -1,0 +1,123 @@
+//! `Sending`: the future of a message on its way into this process's outbox.
+//!
+//! The message was encoded at the call, and queued too if there was room; the future only waits for
+//! room. It borrows nothing.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Instant,
+};
+
+use super::{office::Office, post::Room};
+use crate::error::Error;
+
+/// The future of [`send`](crate::send), [`broadcast`](crate::broadcast) and
+/// [`Reply::send`](crate::Reply::send): resolves when the message is on its way.
+///
+/// The message was encoded when the future was made, and nothing of it is borrowed. If there was room
+/// in the outbox, it is on its way already; otherwise it is when the future has resolved.
+///
+/// # Cancel safety
+/// Dropped before it resolved, the message may or may not have been sent; it is never sent in part.
+#[must_use = "a message waits for room in the outbox, and errors are told, when its future is awaited"]
+pub struct Sending(State);
+
+enum State {
+    Done(Option<Result<(), Error>>),
+    Waiting {
+        office: &'static Office,
+        frame: Vec<u8>,
+        room: Pin<Box<dyn Future<Output = Option<Room>> + Send>>,
+    },
+}
+
+impl Sending {
+    pub(super) fn done(result: Result<(), Error>) -> Self {
+        Self(State::Done(Some(result)))
+    }
+
+    /// Queues the frame, or waits for room.
+    pub(super) fn start(office: &'static Office, frame: Vec<u8>) -> Self {
+        match office.post().try_room(frame.len()) {
+            Some(room) => {
+                office.post().push(frame, room);
+                Self::done(Ok(()))
+            }
+            None => {
+                let room = Box::pin(office.post().room(frame.len()));
+                Self(State::Waiting { office, frame, room })
+            }
+        }
+    }
+
+    /// Waits on this thread, for code that is not async.
+    ///
+    /// On the thread of an async runtime it holds up everything else there.
+    ///
+    /// # Errors
+    /// Those of the future.
+    pub fn wait(self) -> Result<(), Error> {
+        // Without a deadline it only returns when done.
+        block_on(self, None).unwrap_or(Ok(()))
+    }
+}
+
+impl Future for Sending {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            // Polled again after it was done: it stays done.
+            State::Done(result) => Poll::Ready(result.take().unwrap_or(Ok(()))),
+            State::Waiting { office, frame, room } => {
+                let Poll::Ready(room) = room.as_mut().poll(cx) else { return Poll::Pending };
+                // `None` if the outbox were closed, which it never is.
+                if let Some(room) = room {
+                    office.post().push(std::mem::take(frame), room);
+                }
+                self.0 = State::Done(None);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting = matches!(self.0, State::Waiting { .. });
+        f.debug_struct("Sending").field("waiting", &waiting).finish()
+    }
+}
+
+/// Wakes a parked thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future on this thread; `None` at the deadline.
+pub(super) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Some(output);
+        }
+        match deadline {
+            None => thread::park(),
+            Some(at) => match at.checked_duration_since(Instant::now()) {
+                Some(left) => thread::park_timeout(left),
+                None => return None,
+            },
+        }
+    }
+}

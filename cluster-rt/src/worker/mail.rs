@@ -1,0 +1,157 @@
+//! The thread that moves this worker's messages between its mail lane and its mailboxes.
+//!
+//! A thread and not a task, for the reasons of `orders`: messages arrive however busy the user's runtime
+//! is, and code without a runtime can send. It decodes no message. While a mailbox is full it does not
+//! read, for as long as `mail::patience` allows.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::{complain, handle::Identity};
+use crate::{
+    id::WorkerId,
+    mail::{Place, incoming::Incoming},
+    message::{
+        office::{self, Office, Reach},
+        post::Post,
+    },
+    sys::{
+        signal, socket,
+        wake::{Wake, poll_until},
+    },
+};
+
+/// How long a worker that ends waits until what it sent is on its way.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often it looks meanwhile.
+const FLUSH_LOOK: Duration = Duration::from_millis(2);
+
+/// Opens the office of a worker that has a master.
+pub(super) fn open(identity: Identity, lane: OwnedFd) -> io::Result<()> {
+    let lane = Arc::new(lane);
+    let reach: Reach = Box::new(|_| Ok(()));
+    start(identity, reach, Arc::clone(&lane), lane)
+}
+
+/// Opens the office of a worker that is alone: what it sends comes back to it, and there is nobody else.
+pub(super) fn open_alone(identity: Identity) -> io::Result<()> {
+    let (out, back) = socket::stream_pair()?;
+    let own = [Place::Worker(identity.id), Place::Slot(identity.slot as u64)];
+    let reach: Reach = Box::new(move |place| {
+        let alone = "this process is a cluster of its own (workers = 0)";
+        own.contains(&place).then_some(()).ok_or(alone)
+    });
+    start(identity, reach, Arc::new(out), Arc::new(back))
+}
+
+fn start(
+    Identity { id, generation, .. }: Identity,
+    reach: Reach,
+    writes: Arc<OwnedFd>,
+    reads: Arc<OwnedFd>,
+) -> io::Result<()> {
+    let wake = Wake::new()?;
+    let post = Post::new(wake.clone(), Some(Arc::clone(&writes)));
+    let office =
+        office::open(Office::new(Place::Worker(id), generation, reach, post, wake.clone()));
+    let carrying = Carrying {
+        worker: id,
+        office,
+        wake,
+        writes,
+        reads: Some(reads),
+        incoming: Incoming::default(),
+        full_until: None,
+    };
+    thread::Builder::new().name("cluster-mail".to_owned()).spawn(move || {
+        signal::block_on_this_thread();
+        carrying.run();
+    })?;
+    Ok(())
+}
+
+struct Carrying {
+    worker: WorkerId,
+    office: &'static Office,
+    wake: Wake,
+    writes: Arc<OwnedFd>,
+    /// `None` when nothing more comes.
+    reads: Option<Arc<OwnedFd>>,
+    incoming: Incoming,
+    /// A mailbox is full: when to look again at the latest.
+    full_until: Option<Instant>,
+}
+
+impl Carrying {
+    fn run(mut self) {
+        loop {
+            self.sleep();
+            self.wake.hush();
+            self.office.post().flush();
+            self.read();
+            self.office.expire(Instant::now());
+        }
+    }
+
+    fn sleep(&self) {
+        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        if let Some(reads) = self.reads.as_ref().filter(|_| self.full_until.is_none()) {
+            fds.push(PollFd::new(reads, PollFlags::IN));
+        }
+        if !self.office.post().is_empty() {
+            fds.push(PollFd::new(&self.writes, PollFlags::OUT));
+        }
+        let deadline = [self.office.next_deadline(), self.full_until];
+        if poll_until(&mut fds, deadline.into_iter().flatten().min()).is_err() {
+            // ENOMEM is all that is left; a pause, so that it does not become a spin.
+            thread::sleep(FLUSH_LOOK);
+        }
+    }
+
+    /// Reads once, and takes in what that completes.
+    fn read(&mut self) {
+        if self.full_until.take().is_none() {
+            let Some(reads) = &self.reads else { return };
+            match self.incoming.fill(|buffer| socket::read(reads, buffer)) {
+                Ok(1..) => {}
+                Err(rustix::io::Errno::AGAIN) => return,
+                // The master is gone, and this process will be.
+                Ok(0) | Err(_) => self.reads = None,
+            }
+        }
+        loop {
+            let (frame, length) = match self.incoming.frame() {
+                Ok(Some((frame, bytes))) => (frame, bytes.len()),
+                Ok(None) => return,
+                Err(what) => {
+                    complain(&format!("worker {}: garbage on its mail lane: {what}", self.worker));
+                    self.reads = None;
+                    return;
+                }
+            };
+            if let Err(until) = self.office.receive(&frame, Instant::now()) {
+                self.full_until = Some(until);
+                return;
+            }
+            self.incoming.consume(length);
+        }
+    }
+}
+
+/// Waits until what this worker has sent is on its way.
+pub(super) fn flush() {
+    let Some(office) = office::try_office() else { return };
+    let deadline = Instant::now() + FLUSH_TIMEOUT;
+    office.post().flush();
+    while !office.post().is_empty() && Instant::now() < deadline {
+        thread::sleep(FLUSH_LOOK);
+    }
+}
