@@ -35,7 +35,7 @@ use self::{
     hub::Hub,
     main_thread::Duty,
     report::Report,
-    supervisor::{Rules, Supervisor},
+    supervisor::Supervisor,
     workers::Workers,
 };
 use crate::{
@@ -106,7 +106,7 @@ pub(crate) fn run(
     let hub = hub.map_err(failed("thread"))?;
     let desk = Desk::new(control.clone());
     let parts = Parts {
-        supervisor: Supervisor::new(Rules::from(&config), workers),
+        supervisor: Supervisor::new(config.clone(), workers),
         config,
         workers: Workers::new(board),
         scoreboard,

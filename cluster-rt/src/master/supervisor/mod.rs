@@ -13,12 +13,7 @@ mod stop;
 mod tests;
 mod timers;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    process::ExitStatus,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, net::SocketAddr, process::ExitStatus, time::Instant};
 
 pub(crate) use self::exit::USAGE_CODES;
 use self::{
@@ -27,7 +22,7 @@ use self::{
     stop::Phase,
 };
 use crate::{
-    config::{Backoff, Config, Respawn},
+    config::Config,
     event::{Event, WorkerState},
     id::{ListenerId, WorkerId},
 };
@@ -112,37 +107,14 @@ pub(crate) enum Action {
     End { code: i32 },
 }
 
-/// The supervisor's options.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    pub(crate) respawn: Respawn,
-    pub(crate) backoff: Backoff,
-    pub(crate) give_up: u32,
-    pub(crate) grace: Duration,
-    pub(crate) stop_delay: Duration,
-    pub(crate) start_timeout: Duration,
-}
-
-impl From<&Config> for Rules {
-    fn from(config: &Config) -> Self {
-        Self {
-            respawn: config.respawn,
-            backoff: config.backoff,
-            give_up: config.give_up,
-            grace: config.grace,
-            stop_delay: config.stop_delay,
-            start_timeout: config.start_timeout,
-        }
-    }
-}
-
 /// What exit code the cluster ends with when it gives up.
 pub(crate) const EXIT_GAVE_UP: i32 = 70;
 
 /// The whole state.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    rules: Rules,
+    /// The options in force.
+    rules: Config,
     phase: Phase,
     zygote: Zygote,
     /// By slot. Their number is the target.
@@ -172,7 +144,7 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     /// A supervisor of `target` slots that has not begun.
-    pub(crate) fn new(rules: Rules, target: usize) -> Self {
+    pub(crate) fn new(rules: Config, target: usize) -> Self {
         Self {
             rules,
             phase: Phase::Running,

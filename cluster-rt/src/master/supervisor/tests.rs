@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Action, Input, Rules, Supervisor};
+use super::{Action, Input, Supervisor};
 use crate::{
     config::Config,
     config::Respawn,
@@ -26,8 +26,8 @@ struct Bench {
 const LISTENER: ListenerId = ListenerId(0);
 
 impl Bench {
-    fn new(workers: usize, change: impl FnOnce(&mut Rules)) -> Self {
-        let mut rules = Rules::from(&Config { respawn: Respawn::Always, ..Config::default() });
+    fn new(workers: usize, change: impl FnOnce(&mut Config)) -> Self {
+        let mut rules = Config { respawn: Respawn::Always, ..Config::default() };
         change(&mut rules);
         let mut bench = Self {
             supervisor: Supervisor::new(rules, workers),
@@ -343,8 +343,7 @@ fn a_zygote_that_does_not_answer_is_killed() {
 
 #[test]
 fn a_zygote_that_never_says_hello_is_given_up() {
-    let rules = Rules::from(&Config::default());
-    let mut supervisor = Supervisor::new(rules, 1);
+    let mut supervisor = Supervisor::new(Config::default(), 1);
     let mut now = Instant::now();
     let mut actions = supervisor.step(Input::Start, now);
     for _ in 0..5 {
@@ -465,7 +464,7 @@ fn stop_always_gets_through_and_a_slot_has_one_worker() {
 fn a_recorded_run_replays() {
     let run = |start: Instant| {
         let mut random = Random(42);
-        let mut supervisor = Supervisor::new(Rules::from(&Config::default()), 3);
+        let mut supervisor = Supervisor::new(Config::default(), 3);
         let mut now = start;
         let mut actions = supervisor.step(Input::Start, now);
         for _ in 0..500 {
