@@ -114,7 +114,8 @@ impl Master {
     /// drains, and what has not ended after `grace` is killed.
     ///
     /// The order is sent when the future is first polled, and done after the last worker was reaped.
-    /// Dropping the future does not cancel it. The master process ends at most a second later.
+    /// Dropping the future does not cancel it. The master process ends at most a quarter of a second
+    /// later, whatever its branch still does.
     pub fn stop(&self) -> Stopping {
         Stopping { order: Some((Arc::clone(&self.0), Order::Stop)), answer: None }
     }

@@ -7,7 +7,7 @@ use std::{io, os::fd::OwnedFd};
 use crate::{
     id::WorkerId,
     link::{Link, LinkError, SendError},
-    sys::{socket::seqpacket_pair, wait},
+    sys::{socket::seqpacket_pair, wait::Child},
     wire::{FromZygote, PROTOCOL_VERSION, ToZygote},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct ZygoteHandle {
     /// `None` once it was closed or brought garbage.
     link: Option<Link<ToZygote, FromZygote>>,
-    process: Option<(i32, OwnedFd)>,
+    process: Option<Child>,
     /// SIGKILL as soon as there is a process.
     doomed: bool,
     /// What it said before it went, or what was wrong with it.
@@ -53,21 +53,18 @@ impl ZygoteHandle {
     }
 
     pub(super) fn started(&mut self, pid: i32) -> io::Result<()> {
-        let pidfd = wait::open_pidfd(pid)?;
-        if self.doomed {
-            wait::kill(&pidfd)?;
-        }
-        self.process = Some((pid, pidfd));
-        Ok(())
+        // Recorded whatever happens, since its reap is told by its pid.
+        let process = self.process.insert(Child::new(pid));
+        if self.doomed { process.kill() } else { Ok(()) }
     }
 
     pub(super) fn pid(&self) -> Option<i32> {
-        self.process.as_ref().map(|(pid, _)| *pid)
+        self.process.as_ref().map(Child::pid)
     }
 
     pub(super) fn kill(&mut self) -> io::Result<()> {
         self.doomed = true;
-        self.process.as_ref().map_or(Ok(()), |(_, pidfd)| wait::kill(pidfd))
+        self.process.as_ref().map_or(Ok(()), Child::kill)
     }
 
     /// Why it ended, if it or its link said so.

@@ -15,7 +15,7 @@ use crate::{
     link::{Link, Outbox, SendError},
     sys::{
         scoreboard::{ROWS, Row, Scoreboard},
-        wait,
+        wait::Child,
     },
     wire::{FromWorker, ToWorker},
 };
@@ -25,8 +25,8 @@ use crate::{
 pub(super) struct WorkerHandle {
     pub(super) slot: usize,
     pub(super) row: u32,
-    pub(super) pid: Option<i32>,
-    pidfd: Option<OwnedFd>,
+    /// `None` before the zygote has told its pid, and after it was reaped.
+    process: Option<Child>,
     pub(super) link: Link<ToWorker, FromWorker>,
     pub(super) outbox: Outbox,
     /// It said hello.
@@ -47,29 +47,23 @@ pub(super) struct WorkerEnds {
 }
 
 impl WorkerHandle {
-    /// Without a descriptor free it gets its pidfd later, or never: `kill` does without.
     pub(super) fn set_pid(&mut self, pid: i32) {
-        self.pid = Some(pid);
-        self.pidfd = wait::open_pidfd(pid).ok();
+        self.process = Some(Child::new(pid));
     }
 
     /// Whether its link is read: it is a process that we know of, and has not ended the talk. Before
     /// the zygote has told its pid, what it says waits, so that things are told in their order.
     pub(super) fn is_heard(&self) -> bool {
-        self.pid.is_some() && !self.deaf
+        self.process.is_some() && !self.deaf
     }
 
     /// It was reaped: its pid may be another's from now on.
     pub(super) fn set_reaped(&mut self) {
-        (self.pid, self.pidfd) = (None, None);
+        self.process = None;
     }
 
     pub(super) fn kill(&self) -> io::Result<()> {
-        match (&self.pidfd, self.pid) {
-            (Some(pidfd), _) => wait::kill(pidfd),
-            (None, Some(pid)) => wait::kill_pid(pid),
-            (None, None) => Ok(()),
-        }
+        self.process.as_ref().map_or(Ok(()), Child::kill)
     }
 
     /// Sends a frame, or says why the worker has to go.
@@ -112,8 +106,7 @@ impl Workers {
         let handle = WorkerHandle {
             slot,
             row,
-            pid: None,
-            pidfd: None,
+            process: None,
             link: Link::new(link),
             outbox: Outbox::default(),
             greeted: false,
@@ -133,7 +126,8 @@ impl Workers {
     }
 
     pub(super) fn with_pid(&self, pid: i32) -> Option<WorkerId> {
-        self.by_id.iter().find(|(_, w)| w.pid == Some(pid)).map(|(&id, _)| id)
+        let of = |w: &WorkerHandle| w.process.as_ref().map(Child::pid) == Some(pid);
+        self.by_id.iter().find(|(_, w)| of(w)).map(|(&id, _)| id)
     }
 
     /// What the worker says of its connections: open, closed. Clamped to what can be.

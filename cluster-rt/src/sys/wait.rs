@@ -34,28 +34,39 @@ pub(crate) fn reap(pid: i32) -> Result<Option<ExitStatus>, Errno> {
     }
 }
 
-/// A descriptor for the process `pid`, to which a signal cannot go astray when the pid is used again.
-/// The caller must be its only reaper, and not yet have reaped it.
-pub(crate) fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
-    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+/// A child that this process alone reaps, to be signalled.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: i32,
+    /// A signal sent by it cannot go astray when the pid is used again. `None` if no descriptor was free
+    /// when the child was met: it is supervised all the same.
+    pidfd: Option<OwnedFd>,
 }
 
-/// SIGKILL. A process that has ended already is no error.
-pub(crate) fn kill(pidfd: &OwnedFd) -> io::Result<()> {
-    match pidfd_send_signal(pidfd, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
+impl Child {
+    /// The child `pid`, which has not been reaped.
+    pub(crate) fn new(pid: i32) -> Self {
+        let open = |pid| pidfd_open(pid, PidfdFlags::empty()).ok();
+        Self { pid, pidfd: Pid::from_raw(pid).and_then(open) }
     }
-}
 
-/// SIGKILL by pid, for want of a descriptor for a pidfd. Only while the pid cannot have been reaped, or
-/// so shortly after that it cannot have been used again.
-pub(crate) fn kill_pid(pid: i32) -> io::Result<()> {
-    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
-    match kill_process(pid, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// SIGKILL. A process that has ended already is no error. Without a pidfd the signal goes to the pid:
+    /// right while the child was not reaped, or so shortly before that the pid is not used again yet.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        let sent = match &self.pidfd {
+            Some(pidfd) => pidfd_send_signal(pidfd, Signal::KILL),
+            None => Pid::from_raw(self.pid)
+                .ok_or(Errno::SRCH)
+                .and_then(|pid| kill_process(pid, Signal::KILL)),
+        };
+        match sent {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
