@@ -1,18 +1,19 @@
 //! `Builder`: a cluster without the attribute, and what the attribute expands to.
 //!
 //! Decides which part this process plays: zygote, worker, master, or a worker without a master. The
-//! only file that sees master and worker both.
+//! only file that sees master and worker both. The options that are plain values are in `options`.
+
+mod options;
 
 use std::{
     fmt,
     future::Future,
     io::Write,
     process::{ExitCode, Termination},
-    time::Duration,
 };
 
 use crate::{
-    config::{Backoff, Config, Flavor, Respawn, WORKERS_MAX},
+    config::{Config, WORKERS_MAX},
     master::{self, Branch, Master},
     sys::{fork::Image, process},
     worker::{self, Worker, cores},
@@ -85,84 +86,6 @@ impl Builder {
     pub fn new() -> Self {
         let config = Config::default();
         Self { config, workers: None, init: None, branch: None, mistakes: Vec::new() }
-    }
-
-    /// The number of workers, at most 512. Default: the cores that this process may use, by affinity
-    /// and cgroup. 0 runs `main` in this process, as the worker of slot 0, with the same API.
-    pub fn workers(self, count: usize) -> Self {
-        self.workers_with(move || count)
-    }
-
-    /// The number of workers as an expression that is evaluated in the master only.
-    pub fn workers_with(mut self, count: impl FnOnce() -> usize + 'static) -> Self {
-        self.workers = Some(Box::new(count));
-        self
-    }
-
-    /// What follows a worker's exit. Default: [`Respawn::Never`].
-    pub fn respawn(mut self, respawn: Respawn) -> Self {
-        self.config.respawn = respawn;
-        self
-    }
-
-    /// The delay of the n-th respawn of a slot whose workers fail to start, or end by their own fault
-    /// within a second of being ready: `first`, doubled each time, up to `longest`. Default: 100 ms to
-    /// 30 s. While no worker is ready no delay exceeds one second; a slot's failures are forgotten
-    /// after 30 s of life.
-    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        if first.is_zero() || first > longest {
-            self.mistakes.push(format!(
-                "backoff: {first:?}..{longest:?}: the first delay has to be above zero and not the longer"
-            ));
-        }
-        self.config.backoff = Backoff { first, longest };
-        self
-    }
-
-    /// After this many failed starts in a row, while no worker is ready, the cluster exits with 70.
-    /// Default: 5.
-    pub fn give_up(mut self, failed_starts: u32) -> Self {
-        if failed_starts == 0 {
-            self.mistakes.push("give_up: 0: at least one start has to fail".to_owned());
-        }
-        self.config.give_up = failed_starts;
-        self
-    }
-
-    /// From the order to drain to SIGKILL. Default: 25 s.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.config.grace = grace;
-        self
-    }
-
-    /// How long the cluster goes on accepting after TERM, for load balancers that learn late. Default: 0.
-    pub fn stop_delay(mut self, delay: Duration) -> Self {
-        self.config.stop_delay = delay;
-        self
-    }
-
-    /// From spawn to ready; a worker that takes longer is killed. Default: 60 s.
-    pub fn start_timeout(mut self, timeout: Duration) -> Self {
-        if timeout.is_zero() {
-            self.mistakes.push("start_timeout: 0: no worker can be ready in no time".to_owned());
-        }
-        self.config.start_timeout = timeout;
-        self
-    }
-
-    /// The kind of runtime that `main` runs on. Default: [`Flavor::CurrentThread`].
-    pub fn flavor(mut self, flavor: Flavor) -> Self {
-        self.config.flavor = flavor;
-        self
-    }
-
-    /// Threads of a [`Flavor::MultiThread`] runtime. Default: cores divided by workers, at least one.
-    pub fn worker_threads(mut self, threads: usize) -> Self {
-        if threads == 0 {
-            self.mistakes.push("worker_threads: 0: a runtime needs a thread".to_owned());
-        }
-        self.config.worker_threads = Some(threads);
-        self
     }
 
     /// Runs first in the master and first in each worker, never in the zygote: the place to set up

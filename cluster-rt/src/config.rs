@@ -1,10 +1,15 @@
 //! Every option of a cluster with its default, and what the environment may say instead.
 //!
-//! Plain values and parsing: reads no variable itself, so that every rule is tested with pairs of
+//! `reading` reads the text of one variable, `recycle` is an option with parts. Plain values and parsing: reads no variable itself, so that every rule is tested with pairs of
 //! strings. A value that cannot be used is an error that names the variable, the value and what is
 //! allowed; all such errors are reported together.
 
+mod reading;
+mod recycle;
+
 use std::{fmt, time::Duration};
+
+pub use self::recycle::Recycle;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +55,15 @@ pub(crate) struct Backoff {
     pub(crate) longest: Duration,
 }
 
+/// As whom workers run, in the kernel's numbers; `sys::credentials` finds them and takes them on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Credentials {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// The supplementary groups.
+    pub(crate) groups: Vec<u32>,
+}
+
 /// The options in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -65,6 +79,18 @@ pub(crate) struct Config {
     pub(crate) stop_delay: Duration,
     /// From spawn to ready.
     pub(crate) start_timeout: Duration,
+    /// Age of a heartbeat at which a worker counts as hung; `None` does not watch.
+    pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) recycle: Recycle,
+    /// Workers above their number that a reload may run at once: those starting and those draining.
+    pub(crate) surplus: usize,
+    /// As whom workers run: a name or a number. `None` for whoever started the program.
+    pub(crate) user: Option<String>,
+    /// The group of the workers: a name or a number. `None` for that of `user`.
+    pub(crate) group: Option<String>,
+    /// What `user` and `group` are to the kernel, once `Builder` has looked them up.
+    #[expect(dead_code, reason = "filled and read once workers take them on")]
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) flavor: Flavor,
     /// Threads of a `MultiThread` runtime; `None` for cores divided by workers.
     pub(crate) worker_threads: Option<usize>,
@@ -73,6 +99,15 @@ pub(crate) struct Config {
 
 /// More slots than this have no row on the scoreboard while each has a replacement under way.
 pub(crate) const WORKERS_MAX: usize = 512;
+
+/// As many replacements as there can be workers.
+pub(crate) const SURPLUS_MAX: usize = WORKERS_MAX;
+
+/// Several heartbeats have to fit, on a busy machine too.
+pub(crate) const HANG_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+/// The longest duration an option takes: far above any use, far below where adding to a clock overflows.
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Default for Config {
     fn default() -> Self {
@@ -88,6 +123,12 @@ impl Default for Config {
             grace: Duration::from_secs(25),
             stop_delay: Duration::ZERO,
             start_timeout: Duration::from_secs(60),
+            hang_timeout: None,
+            recycle: Recycle::new(),
+            surplus: 1,
+            user: None,
+            group: None,
+            credentials: None,
             flavor: Flavor::CurrentThread,
             worker_threads: None,
             log: LogLevel::Info,
@@ -118,10 +159,6 @@ pub(crate) struct Overrides {
     pub(crate) bad: Vec<BadVariable>,
 }
 
-const A_DURATION: &str = "allowed: a duration such as 250ms, 25s or 1h30m";
-const A_POSITIVE_DURATION: &str = "allowed: a duration above zero such as 250ms, 25s or 1h30m";
-const A_COUNT: &str = "allowed: a whole number, 1 or more";
-
 impl Config {
     /// Puts the `CLUSTER_*` variables among `variables` over the options.
     pub(crate) fn override_from<'a>(
@@ -144,60 +181,26 @@ impl Config {
         overrides
     }
 
-    fn set(&mut self, option: &str, value: &str) -> Result<(), Refused> {
+    fn set(&mut self, option: &str, text: &str) -> Result<(), Refused> {
         match option {
-            "WORKERS" => {
-                let allowed =
-                    "allowed: a whole number from 0 (no workers: main runs in this process) to 512";
-                let count = number(value).filter(|&n| n <= WORKERS_MAX);
-                self.workers = Some(count.ok_or(Refused::Value(allowed))?);
-            }
-            "RESPAWN" => {
-                self.respawn = match value {
-                    "always" => Respawn::Always,
-                    "on-failure" => Respawn::OnFailure,
-                    "never" => Respawn::Never,
-                    _ => return Err(Refused::Value("allowed: always, on-failure or never")),
-                };
-            }
-            "BACKOFF" => {
-                let allowed = "allowed: two durations such as 100ms..30s, the first above zero and not the longer";
-                self.backoff = backoff(value).ok_or(Refused::Value(allowed))?;
-            }
-            "GIVE_UP" => {
-                let count = number(value).and_then(|n| u32::try_from(n).ok()).filter(|&n| n > 0);
-                self.give_up = count.ok_or(Refused::Value(A_COUNT))?;
-            }
-            "GRACE" => self.grace = duration(value).ok_or(Refused::Value(A_DURATION))?,
-            "STOP_DELAY" => self.stop_delay = duration(value).ok_or(Refused::Value(A_DURATION))?,
-            "START_TIMEOUT" => {
-                let timeout = duration(value).filter(|d| !d.is_zero());
-                self.start_timeout = timeout.ok_or(Refused::Value(A_POSITIVE_DURATION))?;
-            }
-            "FLAVOR" => {
-                self.flavor = match value {
-                    "current_thread" => Flavor::CurrentThread,
-                    "local" => Flavor::Local,
-                    "multi_thread" => Flavor::MultiThread,
-                    _ => {
-                        return Err(Refused::Value(
-                            "allowed: current_thread, local or multi_thread",
-                        ));
-                    }
-                };
-            }
-            "WORKER_THREADS" => {
-                let count = number(value).filter(|&n| n > 0);
-                self.worker_threads = Some(count.ok_or(Refused::Value(A_COUNT))?);
-            }
-            "LOG" => {
-                self.log = match value {
-                    "off" => LogLevel::Off,
-                    "warn" => LogLevel::Warn,
-                    "info" => LogLevel::Info,
-                    _ => return Err(Refused::Value("allowed: off, warn or info")),
-                };
-            }
+            "WORKERS" => self.workers = Some(reading::workers(text)?),
+            "RESPAWN" => self.respawn = reading::respawn(text)?,
+            "BACKOFF" => self.backoff = reading::backoff(text)?,
+            "GIVE_UP" => self.give_up = reading::give_up(text)?,
+            "GRACE" => self.grace = reading::duration(text)?,
+            "STOP_DELAY" => self.stop_delay = reading::duration(text)?,
+            "START_TIMEOUT" => self.start_timeout = reading::positive_duration(text)?,
+            "HANG_TIMEOUT" => self.hang_timeout = reading::hang_timeout(text)?,
+            "RECYCLE_CONNECTIONS" => self.recycle.connections = reading::recycle_connections(text)?,
+            "RECYCLE_AGE" => self.recycle.age = reading::recycle_age(text)?,
+            "RECYCLE_RSS" => self.recycle.rss = reading::recycle_rss(text)?,
+            "RECYCLE_JITTER" => self.recycle.jitter = reading::recycle_jitter(text)?,
+            "SURPLUS" => self.surplus = reading::surplus(text)?,
+            "USER" => self.user = reading::name(text),
+            "GROUP" => self.group = reading::name(text),
+            "FLAVOR" => self.flavor = reading::flavor(text)?,
+            "WORKER_THREADS" => self.worker_threads = Some(reading::positive(text)?),
+            "LOG" => self.log = reading::log_level(text)?,
             _ => return Err(Refused::Unknown),
         }
         Ok(())
@@ -206,28 +209,14 @@ impl Config {
 
 enum Refused {
     Unknown,
+    /// With what is allowed.
     Value(&'static str),
 }
 
-fn number(value: &str) -> Option<usize> {
-    value.parse().ok()
-}
-
-/// The longest duration an option takes: far above any use, far below where adding to a clock overflows.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-
-fn duration(value: &str) -> Option<Duration> {
-    // Zero is the one number that needs no unit.
-    if value == "0" {
-        return Some(Duration::ZERO);
+impl From<&'static str> for Refused {
+    fn from(allowed: &'static str) -> Self {
+        Self::Value(allowed)
     }
-    humantime::parse_duration(value).ok().filter(|&d| d <= DURATION_MAX)
-}
-
-fn backoff(value: &str) -> Option<Backoff> {
-    let (first, longest) = value.split_once("..")?;
-    let backoff = Backoff { first: duration(first.trim())?, longest: duration(longest.trim())? };
-    (!backoff.first.is_zero() && backoff.first <= backoff.longest).then_some(backoff)
 }
 
 #[cfg(test)]
@@ -250,6 +239,14 @@ mod tests {
             ("CLUSTER_GRACE", "5s"),
             ("CLUSTER_STOP_DELAY", "1s"),
             ("CLUSTER_START_TIMEOUT", "1m"),
+            ("CLUSTER_HANG_TIMEOUT", "30s"),
+            ("CLUSTER_RECYCLE_CONNECTIONS", "10000"),
+            ("CLUSTER_RECYCLE_AGE", "1h"),
+            ("CLUSTER_RECYCLE_RSS", "512MiB"),
+            ("CLUSTER_RECYCLE_JITTER", "0.5"),
+            ("CLUSTER_SURPLUS", "2"),
+            ("CLUSTER_USER", "www"),
+            ("CLUSTER_GROUP", "33"),
             ("CLUSTER_FLAVOR", "multi_thread"),
             ("CLUSTER_WORKER_THREADS", "2"),
             ("CLUSTER_LOG", "warn"),
@@ -264,6 +261,13 @@ mod tests {
         assert_eq!(config.grace, Duration::from_secs(5));
         assert_eq!(config.stop_delay, Duration::from_secs(1));
         assert_eq!(config.start_timeout, Duration::from_secs(60));
+        assert_eq!(config.hang_timeout, Some(Duration::from_secs(30)));
+        let hour = Duration::from_secs(3600);
+        let recycle = Recycle::new().connections(10_000).age(hour).rss(512 << 20).jitter(0.5);
+        assert_eq!(config.recycle, recycle);
+        assert_eq!(config.surplus, 2);
+        assert_eq!(config.user.as_deref(), Some("www"));
+        assert_eq!(config.group.as_deref(), Some("33"));
         assert_eq!(config.flavor, Flavor::MultiThread);
         assert_eq!(config.worker_threads, Some(2));
         assert_eq!(config.log, LogLevel::Warn);
@@ -279,12 +283,43 @@ mod tests {
             ("CLUSTER_BACKOFF", "3s..1s"),
             ("CLUSTER_GIVE_UP", "0"),
             ("CLUSTER_START_TIMEOUT", "0"),
+            ("CLUSTER_HANG_TIMEOUT", "50ms"),
+            ("CLUSTER_RECYCLE_CONNECTIONS", "0"),
+            ("CLUSTER_RECYCLE_AGE", "0s"),
+            ("CLUSTER_RECYCLE_RSS", "512"),
+            ("CLUSTER_RECYCLE_JITTER", "1.1"),
+            ("CLUSTER_RECYCLE_JITTER", "NaN"),
+            ("CLUSTER_SURPLUS", "0"),
+            ("CLUSTER_SURPLUS", "513"),
         ]);
-        assert_eq!(overrides.bad.len(), 7);
+        assert_eq!(overrides.bad.len(), 15);
         assert_eq!(
             overrides.bad[2].to_string(),
             "CLUSTER_GRACE=\"soon\": not allowed; allowed: a duration such as 250ms, 25s or 1h30m"
         );
+    }
+
+    #[test]
+    fn a_variable_takes_an_option_away() {
+        let mut config = Config {
+            hang_timeout: Some(Duration::from_secs(30)),
+            recycle: Recycle::new().connections(1).age(Duration::from_secs(1)).rss(1),
+            user: Some("www".to_owned()),
+            group: Some("www".to_owned()),
+            ..Config::default()
+        };
+        let pairs = [
+            ("CLUSTER_HANG_TIMEOUT", "off"),
+            ("CLUSTER_RECYCLE_CONNECTIONS", "off"),
+            ("CLUSTER_RECYCLE_AGE", "off"),
+            ("CLUSTER_RECYCLE_RSS", "off"),
+            ("CLUSTER_USER", ""),
+            ("CLUSTER_GROUP", ""),
+        ];
+        assert_eq!(config.override_from(pairs.into_iter()), Overrides::default());
+        assert_eq!(config.hang_timeout, None);
+        assert!(config.recycle.is_off());
+        assert_eq!((config.user, config.group), (None, None));
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub use cluster_macros::{ClusterMessage, main};
 pub use self::net::WithConnectInfo;
 pub use self::{
     builder::{Builder, Role},
-    config::{Flavor, Respawn},
+    config::{Flavor, Recycle, Respawn},
     error::Error,
     event::{Event, ExitCause, WorkerState, WorkerStatus},
     id::WorkerId,
