@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    config::{Config, WORKERS_MAX},
+    config::{Config, Credentials, WORKERS_MAX},
     master::{self, Branch, Master},
     sys::{fork::Image, process},
     worker::{self, Worker, cores},
@@ -230,11 +230,30 @@ impl Builder {
                 self.config.workers = Some(count);
             }
         }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
         let unknown = |name: &String| format!("{name} is set and means nothing to this version");
-        Ok(overrides.unknown.iter().map(unknown).collect())
+        let mut warnings: Vec<String> = overrides.unknown.iter().map(unknown).collect();
+        match self.find_credentials() {
+            Ok(warning) => warnings.extend(warning),
+            Err(mistake) => mistakes.push(mistake),
+        }
+        if mistakes.is_empty() { Ok(warnings) } else { Err(mistakes) }
+    }
+
+    /// Looks `user` and `group` up while there is one thread; returns a warning.
+    fn find_credentials(&mut self) -> Result<Option<String>, String> {
+        let config = &mut self.config;
+        let (user, group) = (config.user.as_deref(), config.group.as_deref());
+        if user.is_none() && group.is_none() {
+            return Ok(None);
+        }
+        if config.workers == Some(0) {
+            // Not refused: it is how the same program runs in a debugger, by somebody who is not root.
+            let text =
+                "user and group have no effect with workers = 0: main runs as who started it";
+            return Ok(Some(text.to_owned()));
+        }
+        config.credentials = Some(Credentials::resolve(user, group)?);
+        Ok(None)
     }
 }
 

@@ -89,7 +89,6 @@ pub(crate) struct Config {
     /// The group of the workers: a name or a number. `None` for that of `user`.
     pub(crate) group: Option<String>,
     /// What `user` and `group` are to the kernel, once `Builder` has looked them up.
-    #[expect(dead_code, reason = "filled and read once workers take them on")]
     pub(crate) credentials: Option<Credentials>,
     pub(crate) flavor: Flavor,
     /// Threads of a `MultiThread` runtime; `None` for cores divided by workers.

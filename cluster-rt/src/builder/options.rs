@@ -149,6 +149,7 @@ impl Builder {
         let user = name_or_uid.into();
         if user.is_empty() {
             self.mistakes.push("user: \"\": a name or a number is needed".to_owned());
+            return self;
         }
         self.config.user = Some(user);
         self
@@ -160,6 +161,7 @@ impl Builder {
         let group = name_or_gid.into();
         if group.is_empty() {
             self.mistakes.push("group: \"\": a name or a number is needed".to_owned());
+            return self;
         }
         self.config.group = Some(group);
         self
