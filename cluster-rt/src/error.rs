@@ -40,6 +40,10 @@ pub(crate) enum Cause {
     },
     /// The type's own serde code failed.
     Serde(String),
+    /// An order to the cluster that came to nothing.
+    Failed(String),
+    /// The cluster is on its way to the end.
+    Stopping(&'static str),
 }
 
 impl Error {
@@ -81,6 +85,11 @@ impl Error {
         matches!(self.0.cause, Cause::TooLarge { .. })
     }
 
+    /// Whether an order came to nothing because the cluster is stopping.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.0.cause, Cause::Stopping(_))
+    }
+
     /// Whether sender and receiver know the type by the same name in different layouts.
     pub fn is_foreign(&self) -> bool {
         matches!(self.0.cause, Cause::Foreign { .. })
@@ -97,7 +106,7 @@ impl fmt::Display for Error {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full(what) | Self::Unreachable(what) => f.write_str(what),
+            Self::Full(what) | Self::Unreachable(what) | Self::Stopping(what) => f.write_str(what),
             Self::Lagged(1) => f.write_str("1 message was dropped: the receiver did not keep up"),
             Self::Lagged(n) => write!(f, "{n} messages were dropped: the receiver did not keep up"),
             Self::TimedOut(deadline) => write!(f, "no reply within {deadline:?}"),
@@ -108,7 +117,7 @@ impl fmt::Display for Cause {
                 "the sender's layout (generation {theirs}) is not the one of this process \
                  (generation {ours})"
             ),
-            Self::Serde(what) => f.write_str(what),
+            Self::Serde(what) | Self::Failed(what) => f.write_str(what),
         }
     }
 }
@@ -124,7 +133,8 @@ impl From<Error> for io::Error {
             Cause::Unanswered => io::ErrorKind::ConnectionAborted,
             Cause::TooLarge { .. } => io::ErrorKind::InvalidInput,
             Cause::Foreign { .. } | Cause::Serde(_) => io::ErrorKind::InvalidData,
-            Cause::Lagged(_) => io::ErrorKind::Other,
+            Cause::Stopping(_) => io::ErrorKind::Interrupted,
+            Cause::Lagged(_) | Cause::Failed(_) => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

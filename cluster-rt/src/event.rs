@@ -31,6 +31,8 @@ pub enum Event {
         slot: usize,
         /// Its process id.
         pid: u32,
+        /// The generation of code that it is made from.
+        generation: u32,
     },
     /// The worker is about to run its `main`.
     #[doc(alias = "fork")]
@@ -105,6 +107,26 @@ pub enum Event {
     GaveUp {
         /// How many starts had failed in a row.
         failed_starts: u32,
+    },
+    /// A rolling reload has begun.
+    #[non_exhaustive]
+    ReloadStarted {
+        /// The generation that is to take the slots.
+        generation: u32,
+    },
+    /// Every slot has a worker of the new generation; old ones may still drain.
+    #[non_exhaustive]
+    ReloadFinished {
+        /// The new generation.
+        generation: u32,
+    },
+    /// The reload came to nothing, and every slot is back with the generation before.
+    #[non_exhaustive]
+    ReloadFailed {
+        /// The generation that failed.
+        generation: u32,
+        /// What failed.
+        reason: String,
     },
     /// A zygote has ended; its workers did not notice, and the master starts another.
     #[non_exhaustive]
@@ -184,7 +206,7 @@ pub struct WorkerStatus {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Spawned { worker, slot, pid } => {
+            Self::Spawned { worker, slot, pid, .. } => {
                 write!(f, "slot {slot} (worker {worker}, pid {pid}) spawned")
             }
             Self::Online { worker, slot } => write!(f, "slot {slot} (worker {worker}) online"),
@@ -213,6 +235,15 @@ impl fmt::Display for Event {
             }
             Self::ZygoteExited { generation, reason } => {
                 write!(f, "zygote {generation} exited: {reason}")
+            }
+            Self::ReloadStarted { generation } => {
+                write!(f, "reload to generation {generation} started")
+            }
+            Self::ReloadFinished { generation } => {
+                write!(f, "reload to generation {generation} finished")
+            }
+            Self::ReloadFailed { generation, reason } => {
+                write!(f, "reload to generation {generation} failed: {reason}")
             }
             Self::Lagged(n) => write!(f, "{n} events dropped"),
         }

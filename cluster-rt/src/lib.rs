@@ -74,6 +74,7 @@ mod master;
 mod message;
 mod net;
 mod policy;
+mod stats;
 mod sys;
 mod wire;
 mod worker;
@@ -90,7 +91,7 @@ pub use self::{
     error::Error,
     event::{Event, ExitCause, WorkerState, WorkerStatus},
     id::WorkerId,
-    master::{Events, Master, Stopped, Stopping, is_master},
+    master::{Events, Master, Order, Reloaded, Replaced, Scaled, Stopped, is_master},
     message::{
         Address, ClusterMessage, ClusterReply, ClusterRequest, Mail, Mailbox, Reply, Requesting,
         Sending, Shape, broadcast, request, send, subscribe, try_send,
@@ -98,5 +99,6 @@ pub use self::{
     net::{
         ConnGuard, Incoming, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpListener, TcpStream,
     },
+    stats::{SlotStats, Stats},
     worker::{Draining, Worker, draining, is_worker, set_ready, try_worker, worker},
 };

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, time::Duration};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    config::Flavor,
+    config::{Credentials, Flavor},
     id::{ListenerId, WorkerId},
 };
 
@@ -22,9 +22,11 @@ pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// From the master to a zygote.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToZygote {
-    /// The first frame, with the scoreboard's descriptor.
-    Begin,
-    /// Fork a worker; with its ends of link and mail.
+    /// The first frame, with the scoreboard's descriptor; and with the master's stderr, if the zygote
+    /// was started with another.
+    Begin { credentials: Option<Credentials> },
+    /// Fork a worker; with its ends of link and mail, and the stderr that it is to have at first, if
+    /// that is another.
     Spawn { worker: WorkerId, slot: usize, row: u32 },
 }
 
@@ -63,6 +65,8 @@ pub(crate) enum ToWorker {
     Shared { request: u32 },
     /// Finish what you have; nothing new is coming.
     Drain,
+    /// You sit in your slot: stderr is what it was.
+    Promoted,
 }
 
 /// What a worker is and how it runs.
@@ -73,6 +77,8 @@ pub(crate) struct Go {
     pub(crate) flavor: Flavor,
     /// For `Flavor::MultiThread`.
     pub(crate) worker_threads: usize,
+    /// How often to give a sign of life; `None` if nobody looks.
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 /// A listener that the worker may receive from.

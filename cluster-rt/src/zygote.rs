@@ -13,6 +13,7 @@ use std::{
 use nix::{errno::Errno, sys::signal::Signal};
 
 use crate::{
+    config::Credentials,
     id::WorkerId,
     link::{Link, LinkError},
     sys::{
@@ -21,6 +22,7 @@ use crate::{
         scoreboard::Scoreboard,
         signal::{self, Blocked},
         socket::is_seqpacket,
+        stderr,
         wake::poll_until,
     },
     wire::{FromZygote, HANDSHAKE_TIMEOUT, PROTOCOL_VERSION, ToZygote},
@@ -72,6 +74,8 @@ pub(crate) struct Seed {
     pub(crate) link: OwnedFd,
     /// The lane for user messages.
     pub(crate) mail: OwnedFd,
+    /// What it has as stderr until it sits in its slot, if that is another than the master's.
+    pub(crate) stderr: Option<OwnedFd>,
     /// Every signal is blocked until the worker has its own handlers.
     pub(crate) blocked: Blocked,
 }
@@ -100,7 +104,7 @@ pub(crate) fn serve(handover: &Handover) -> Result<Seed, String> {
     signal::disregard(Signal::SIGTERM);
     process::set_title(&process::name(), &format!("zygote {}", handover.generation));
     let link: MasterLink = Link::new(link);
-    let Ok(scoreboard) = begin(&link) else { process::exit_now(1) };
+    let Ok(scoreboard) = begin(&link, handover.master) else { process::exit_now(1) };
     loop {
         if let Some(seed) = serve_one(&link, handover, scoreboard) {
             return Ok(seed);
@@ -108,19 +112,29 @@ pub(crate) fn serve(handover: &Handover) -> Result<Seed, String> {
     }
 }
 
-/// Greets the master and gets the scoreboard.
-fn begin(link: &MasterLink) -> Result<Scoreboard, ()> {
+/// Greets the master, gets the scoreboard, and becomes who it is to be.
+fn begin(link: &MasterLink, master: i32) -> Result<Scoreboard, ()> {
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     link.send_by(&FromZygote::Hello { protocol: PROTOCOL_VERSION }, deadline).map_err(drop)?;
-    let Ok(Some((ToZygote::Begin, fds))) = link.receive_by(deadline) else { return Err(()) };
+    let Ok(Some((ToZygote::Begin { credentials }, fds))) = link.receive_by(deadline) else {
+        return Err(());
+    };
+    let mut fds = fds.into_iter();
     let opened = fds
-        .into_iter()
         .next()
         .ok_or_else(|| io::Error::other("no descriptor came with it"))
         .and_then(Scoreboard::open)
         .map_err(|error| format!("the scoreboard: {error}"));
-    match opened.and_then(|scoreboard| one_thread().map(|()| scoreboard)) {
+    let prepared = opened.and_then(|scoreboard| {
+        one_thread()?;
+        assume(credentials.as_ref(), master)?;
+        Ok(scoreboard)
+    });
+    match prepared {
         Ok(scoreboard) => {
+            if let Some(own) = fds.next() {
+                stderr::set(&own);
+            }
             link.send_by(&FromZygote::Begun, deadline).map_err(drop)?;
             Ok(scoreboard)
         }
@@ -129,6 +143,14 @@ fn begin(link: &MasterLink) -> Result<Scoreboard, ()> {
             Err(())
         }
     }
+}
+
+/// Takes on the user and group that workers run as.
+fn assume(credentials: Option<&Credentials>, master: i32) -> Result<(), String> {
+    let Some(credentials) = credentials else { return Ok(()) };
+    credentials.assume().map_err(|error| format!("user and group: {error}"))?;
+    // The change has disarmed it (prctl(2), PR_SET_PDEATHSIG).
+    process::die_with(master, Duration::ZERO).map_err(|error| error.to_string())
 }
 
 fn one_thread() -> Result<(), String> {
@@ -150,11 +172,14 @@ fn serve_one(link: &MasterLink, handover: &Handover, scoreboard: Scoreboard) -> 
     let _ = poll_until(&mut [PollFd::new(link, PollFlags::IN)], None);
     let (worker, slot, row, fds) = match link.receive() {
         Ok(Some((ToZygote::Spawn { worker, slot, row }, fds))) => (worker, slot, row, fds),
-        Ok(Some((ToZygote::Begin, _)) | None) => return None,
+        Ok(Some((ToZygote::Begin { .. }, _)) | None) => return None,
         Err(LinkError::Closed) => process::exit_now(0),
         Err(_) => process::exit_now(1),
     };
-    let Ok([worker_link, mail]) = <[OwnedFd; 2]>::try_from(fds) else { process::exit_now(1) };
+    let mut fds = fds.into_iter();
+    let (Some(worker_link), Some(mail), stderr) = (fds.next(), fds.next(), fds.next()) else {
+        process::exit_now(1)
+    };
     let forked = match one_thread() {
         Ok(()) => {
             // What is in the buffer now would otherwise be written by both processes.
@@ -173,6 +198,7 @@ fn serve_one(link: &MasterLink, handover: &Handover, scoreboard: Scoreboard) -> 
                 scoreboard,
                 link: worker_link,
                 mail,
+                stderr,
                 blocked,
             });
         }

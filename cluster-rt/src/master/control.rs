@@ -6,44 +6,48 @@
 
 mod actions;
 mod frames;
+mod look;
+mod orders;
 mod reaped;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
     os::fd::{AsFd, OwnedFd},
+    process::ExitStatus,
     sync::{Arc, mpsc},
     time::Instant,
 };
 
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags};
-use tokio::sync::oneshot;
-
 use super::{
+    berths::Berths,
+    capture::Capture,
     dispatcher::{self, Dispatcher, Notice},
-    handle::{self, Command, Desk, Stopped},
+    handle::{Command, Desk},
     hub::{self, Hub},
+    ledger::Ledger,
     listeners::Listeners,
     main_thread::{self, MainThread, News},
+    order::Stopped,
     report::Report,
     spawner::{Answer, ZygoteHandle},
-    supervisor::{Action, Input, Supervisor},
+    supervisor::{Action, Input, Known, Supervisor},
     workers::Workers,
 };
+use self::orders::Orders;
 use crate::{
     config::Config,
     event::{DisplayStatus, Event, ExitCause, WorkerStatus},
     id::WorkerId,
     sys::{
+        fork::Image,
         process,
         wake::{Wake, poll_until},
     },
     wire::ToWorker,
 };
-
-/// The generation of the code that the master was started with. Reload will make others.
-pub(super) const FIRST_GENERATION: u32 = 1;
 
 /// What the other threads tell this one.
 #[derive(Debug)]
@@ -79,6 +83,8 @@ pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) supervisor: Supervisor,
     pub(super) workers: Workers,
+    /// The program that was started.
+    pub(super) image: Image,
     pub(super) scoreboard: OwnedFd,
     pub(super) main_thread: MainThread,
     pub(super) dispatcher: Dispatcher,
@@ -95,21 +101,28 @@ pub(super) struct Control {
     parts: Parts,
     inbox: mpsc::Receiver<Message>,
     wake: Wake,
-    zygote: Option<ZygoteHandle>,
+    /// By generation.
+    zygotes: BTreeMap<u32, ZygoteHandle>,
+    /// The programs of the generations that may need a zygote.
+    images: BTreeMap<u32, Arc<Image>>,
+    /// The stderr of the newcomers, while there is a reload.
+    capture: Option<Capture>,
+    berths: Berths,
     listeners: Listeners,
     /// Listeners that workers dropped a moment ago, oldest first; one for each worker and listener.
     dropped: VecDeque<frames::Dropped>,
-    /// Workers that are told to drain as soon as the dispatcher has let go of their slots.
+    /// Workers that are told to drain as soon as the dispatcher has let go of their berths.
     leaving: BTreeMap<usize, WorkerId>,
     /// Workers that were reaped and whose mail is still being read.
     reaped: BTreeMap<WorkerId, reaped::Reaped>,
     /// The dispatcher has closed everything: nothing is dispatched any more.
     dispatch_over: bool,
-    /// Who waits for the end.
-    waiting: Vec<oneshot::Sender<Stopped>>,
+    /// Who waits for what.
+    orders: Orders,
     tally: Stopped,
     /// Actions of the supervisor's that could not be carried out; fed back as inputs.
     failures: Vec<Input>,
+    ledger: Ledger,
     ended: bool,
 }
 
@@ -131,15 +144,19 @@ impl Control {
             parts,
             inbox,
             wake: handle.wake.clone(),
-            zygote: None,
+            zygotes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            capture: None,
+            berths: Berths::default(),
             listeners: Listeners::default(),
             dropped: VecDeque::new(),
             leaving: BTreeMap::new(),
             reaped: BTreeMap::new(),
             dispatch_over: false,
-            waiting: Vec::new(),
-            tally: Stopped { drained: 0, killed: 0 },
+            orders: Orders::default(),
+            tally: Stopped::nothing(),
             failures: Vec::new(),
+            ledger: Ledger::default(),
             ended: false,
         }
     }
@@ -153,7 +170,7 @@ impl Control {
             while let Ok(message) = self.inbox.try_recv() {
                 self.take(message);
             }
-            self.read_zygote();
+            self.read_zygotes();
             self.read_workers();
             self.close_dropped();
             self.announce_overdue();
@@ -164,7 +181,7 @@ impl Control {
     /// Sleeps until a message, a frame, room for a frame that waits, or the supervisor's deadline.
     fn sleep(&self) {
         let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
-        if let Some(link) = self.zygote.as_ref().and_then(ZygoteHandle::link) {
+        for link in self.zygotes.values().filter_map(ZygoteHandle::link) {
             fds.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN));
         }
         for worker in self.parts.workers.by_id.values().filter(|w| w.is_heard()) {
@@ -190,14 +207,7 @@ impl Control {
                 self.misbehaved(worker, format!("garbage on its mail lane: {what}"));
             }
             Message::Mail(hub::Notice::ReadToEnd { worker }) => self.announce_end(worker),
-            Message::Command(Command { order, done }) => {
-                self.waiting.push(done);
-                self.feed(match order {
-                    handle::Order::Stop => Input::Stop { code: 0 },
-                    // As a shell reports a process that KILL ended.
-                    handle::Order::Kill => Input::Kill { code: 128 + Signal::SIGKILL as i32 },
-                });
-            }
+            Message::Command(command) => self.take_command(command),
             Message::BranchEnded { code: 0 } => {}
             Message::BranchEnded { code } => {
                 self.parts
@@ -211,22 +221,20 @@ impl Control {
     fn take_news(&mut self, news: News) {
         match news {
             News::Signal(signal) => self.take_signal(signal),
-            News::ZygoteStarted { pid } => {
-                let started = self.zygote.as_mut().map_or(Ok(()), |z| z.started(pid));
+            News::ZygoteStarted { generation, pid } => {
+                let started = self.zygotes.get_mut(&generation).map_or(Ok(()), |z| z.started(pid));
                 if let Err(error) = started {
-                    self.parts.report.warn(format!("zygote (pid {pid}): {error}"));
+                    self.parts.report.warn(format!("zygote {generation} (pid {pid}): {error}"));
                 }
             }
-            News::ZygoteNotStarted { reason } => {
-                self.zygote = None;
-                self.feed(Input::ZygoteExited { reason });
+            News::ZygoteNotStarted { generation, reason } => {
+                self.zygotes.remove(&generation);
+                self.feed(Input::ZygoteExited { generation, reason });
             }
             News::Reaped { pid, status } => {
-                if self.zygote.as_ref().and_then(ZygoteHandle::pid) == Some(pid) {
-                    self.read_zygote();
-                    let words = self.zygote.take().and_then(ZygoteHandle::last_words);
-                    let reason = words.unwrap_or_else(|| DisplayStatus(status).to_string());
-                    return self.feed(Input::ZygoteExited { reason });
+                let zygote = self.zygotes.iter().find(|(_, z)| z.pid() == Some(pid));
+                if let Some((&generation, _)) = zygote {
+                    return self.zygote_reaped(generation, status);
                 }
                 let Some(worker) = self.parts.workers.with_pid(pid) else { return };
                 // What it said before its end counts, in the order in which it happened.
@@ -255,6 +263,12 @@ impl Control {
                 report.info("HUP, and the terminal is gone: stopping".to_owned());
                 self.feed(Input::Stop { code: 0 });
             }
+            Signal::SIGHUP => self.reload_by_signal(),
+            Signal::SIGTTIN => self.scale_by_signal("TTIN", self.parts.supervisor.target() + 1),
+            Signal::SIGTTOU => {
+                self.scale_by_signal("TTOU", self.parts.supervisor.target().saturating_sub(1));
+            }
+            Signal::SIGUSR1 => self.report_stats(),
             other => {
                 report.warn(format!("{other}: this version has no order for it; nothing is done"));
             }
@@ -263,9 +277,15 @@ impl Control {
 
     fn take_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Withdrawn { slot } => {
-                if let Some(worker) = self.leaving.remove(&slot) {
+            Notice::Withdrawn { berth } => {
+                if let Some(worker) = self.leaving.remove(&berth) {
                     self.send(worker, &ToWorker::Drain, None);
+                }
+            }
+            Notice::Retired { berth } => {
+                self.berths.retired(berth);
+                for listener in self.listeners.retire(berth) {
+                    self.parts.dispatcher.order(dispatcher::Order::Discard { listener });
                 }
             }
             Notice::Closed => {
@@ -273,13 +293,12 @@ impl Control {
                 self.feed(Input::ListenersClosed);
             }
             Notice::NobodyToServe => self.feed(Input::ConnectionsWait),
-            Notice::QueueBroken { listener, slot } => {
-                if let Ok(queue) = self.listeners.renew_queue(listener, slot) {
-                    let order = dispatcher::Order::Queue { listener, slot, queue };
+            Notice::QueueBroken { listener, berth } => {
+                if let Ok(queue) = self.listeners.renew_queue(listener, berth) {
+                    let order = dispatcher::Order::Queue { listener, berth, queue };
                     self.parts.dispatcher.order(order);
                 }
-                let sitting = self.parts.workers.by_id.iter().find(|(_, w)| w.slot == slot);
-                if let Some((&worker, _)) = sitting {
+                if let Some(worker) = self.parts.workers.in_berth(berth) {
                     self.misbehaved(worker, "it shut down its handoff queue".to_owned());
                 }
             }
@@ -322,9 +341,15 @@ impl Control {
             match event {
                 Event::Ready { worker, .. } => self.parts.hub.set_ready(*worker),
                 Event::Draining { worker, .. } => self.parts.hub.set_draining(*worker),
+                Event::ReloadStarted { .. } => self.begin_capture(),
+                Event::ReloadFinished { .. } | Event::ReloadFailed { .. } => self.end_capture(),
                 _ => {}
             }
-            if let Event::Exited { cause: ExitCause::Stopped, status, .. } = event {
+            self.ledger.note(event);
+            let stopping = self.parts.supervisor.is_stopping();
+            if let (Event::Exited { cause: ExitCause::Stopped, status, .. }, true) =
+                (event, stopping)
+            {
                 let count =
                     if status.success() { &mut self.tally.drained } else { &mut self.tally.killed };
                 *count += 1;
@@ -335,21 +360,34 @@ impl Control {
     }
 
     fn snapshot(&self) -> Vec<WorkerStatus> {
-        let status = |(worker, slot, pid, state)| {
+        let status = |Known { worker, slot, generation, pid, state, .. }| {
             let since = self.parts.workers.by_id.get(&worker)?.since;
             let (active, served) = self.parts.workers.counts(worker);
-            let generation = FIRST_GENERATION;
             Some(WorkerStatus { worker, slot, pid, generation, state, since, active, served })
         };
         self.parts.supervisor.workers().filter_map(status).collect()
     }
 
-    fn read_zygote(&mut self) {
-        let Some(zygote) = &mut self.zygote else { return };
-        for answer in zygote.read(&self.parts.scoreboard) {
+    fn zygote_reaped(&mut self, generation: u32, status: ExitStatus) {
+        self.read_zygote(generation);
+        let words = self.zygotes.remove(&generation).and_then(ZygoteHandle::last_words);
+        let reason = words.unwrap_or_else(|| DisplayStatus(status).to_string());
+        self.feed(Input::ZygoteExited { generation, reason });
+    }
+
+    fn read_zygotes(&mut self) {
+        for generation in self.zygotes.keys().copied().collect::<Vec<_>>() {
+            self.read_zygote(generation);
+        }
+    }
+
+    fn read_zygote(&mut self, generation: u32) {
+        let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
+        let credentials = self.parts.config.credentials.as_ref();
+        for answer in zygote.read(&self.parts.scoreboard, credentials) {
             match answer {
                 Answer::Greeted => {}
-                Answer::Up => self.feed(Input::ZygoteUp),
+                Answer::Up => self.feed(Input::ZygoteUp { generation }),
                 Answer::SpawnFailed { worker, errno } => {
                     self.feed(Input::SpawnFailed { worker, errno });
                 }

@@ -1,4 +1,4 @@
-//! The dispatcher: a plain thread that accepts connections and hands each to the slot whose turn it is.
+//! The dispatcher: a plain thread that accepts connections and hands each to the berth whose turn it is.
 //!
 //! Does nothing else: no user code, no wait on a worker, no allocation per connection. It alone touches
 //! the handoff queues' sending ends. A connection leaves it only into a queue; one that no queue takes
@@ -9,7 +9,7 @@ mod lane;
 mod listening;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, mpsc},
@@ -35,18 +35,20 @@ use crate::{
 pub(super) enum Order {
     /// Accept from this socket.
     Listen { listener: ListenerId, socket: Arc<OwnedFd> },
-    /// This is the slot's queue for the listener; it replaces one that was broken.
-    Queue { listener: ListenerId, slot: usize, queue: Arc<Queue> },
-    /// The slot's worker accepts on the listener.
-    Admit { listener: ListenerId, slot: usize },
-    /// The slot's worker takes nothing new; answer with `Notice::Withdrawn`.
-    Withdraw { slot: usize },
-    /// The slot's worker has ended: what waits may be taken back.
-    Vacate { slot: usize },
-    /// The slot's worker dropped the listener, others have it.
-    Unlisten { listener: ListenerId, slot: usize },
-    /// The slot's worker accepts from the socket itself.
-    Share { listener: ListenerId, slot: usize },
+    /// This is the berth's queue for the listener; it replaces one that was broken.
+    Queue { listener: ListenerId, berth: usize, queue: Arc<Queue> },
+    /// The worker in this berth accepts on the listener.
+    Admit { listener: ListenerId, berth: usize },
+    /// The worker in this berth takes nothing new; answer with `Notice::Withdrawn`.
+    Withdraw { berth: usize },
+    /// The worker in this berth has ended: what waits may be taken back.
+    Vacate { berth: usize },
+    /// Nobody will be in this berth again: answer with `Notice::Retired` when nothing waits there.
+    Retire { berth: usize },
+    /// The worker in this berth dropped the listener, others have it.
+    Unlisten { listener: ListenerId, berth: usize },
+    /// The worker in this berth accepts from the socket itself.
+    Share { listener: ListenerId, berth: usize },
     /// Nobody has the listener any more: close it.
     Discard { listener: ListenerId },
     /// Begin to accept.
@@ -58,14 +60,16 @@ pub(super) enum Order {
 /// What the dispatcher tells.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// Nothing was dispatched to the slot since, nor will be.
-    Withdrawn { slot: usize },
-    /// While closing: connections wait, and no slot has a worker that accepts.
+    /// Nothing was dispatched to the berth since, nor will be.
+    Withdrawn { berth: usize },
+    /// Nothing waits in the berth, and it is forgotten.
+    Retired { berth: usize },
+    /// While closing: connections wait, and no berth has a worker that accepts.
     NobodyToServe,
     /// Every listener is closed and every connection that the kernel had accepted is in a queue.
     Closed,
-    /// The slot's queue was shut down by its worker. Another is needed.
-    QueueBroken { listener: ListenerId, slot: usize },
+    /// The berth's queue was shut down by its worker. Another is needed.
+    QueueBroken { listener: ListenerId, berth: usize },
     /// Something a person should know.
     Trouble(String),
 }
@@ -89,6 +93,7 @@ impl Dispatcher {
             wake: wake.clone(),
             spare: Spare::new(&wake)?,
             listeners: BTreeMap::new(),
+            retiring: BTreeSet::new(),
             open: false,
             closing: Closing::No,
             told_nobody: false,
@@ -126,6 +131,8 @@ struct State {
     /// For taking connections back at the descriptor limit.
     spare: Spare,
     listeners: BTreeMap<ListenerId, Listening>,
+    /// Berths to be forgotten when nothing waits in them.
+    retiring: BTreeSet<usize>,
     open: bool,
     closing: Closing,
     /// `Notice::NobodyToServe` was given.
@@ -144,9 +151,22 @@ impl State {
             if self.closing != Closing::Done {
                 self.pass(notify);
             }
+            self.retire_empty(notify);
             self.finish_close(notify);
             rung = self.sleep();
         }
+    }
+
+    /// Forgets the berths that are to retire and in which nothing waits any more.
+    fn retire_empty(&mut self, notify: &dyn Fn(Notice)) {
+        let listeners = &mut self.listeners;
+        self.retiring.retain(|&berth| {
+            let empty = listeners.values_mut().fold(true, |all, l| l.retire(berth) && all);
+            if empty {
+                notify(Notice::Retired { berth });
+            }
+            !empty
+        });
     }
 
     /// Tells when closing is done: when the workers have taken everything, or when a second was not
@@ -174,8 +194,8 @@ impl State {
                 listening.dispatch(now);
             }
             listening.look_after_waiting(now, &self.spare);
-            for slot in listening.broken_lanes(&self.spare) {
-                notify(Notice::QueueBroken { listener, slot });
+            for berth in listening.broken_lanes(&self.spare) {
+                notify(Notice::QueueBroken { listener, berth });
             }
             for trouble in listening.take_troubles() {
                 if trouble.once && std::mem::replace(&mut self.told_remedy, true) {
@@ -199,23 +219,27 @@ impl State {
                 Order::Listen { listener, socket } => {
                     self.listeners.insert(listener, Listening::new(socket));
                 }
-                Order::Queue { listener, slot, queue } => {
-                    self.with(listener, |l| l.set_queue(slot, queue));
+                Order::Queue { listener, berth, queue } => {
+                    self.with(listener, |l| l.set_queue(berth, queue));
                 }
-                Order::Admit { listener, slot } => self.with(listener, |l| l.admit(slot)),
-                Order::Unlisten { listener, slot } => self.with(listener, |l| l.withdraw(slot)),
-                Order::Withdraw { slot } => {
-                    self.listeners.values_mut().for_each(|l| l.withdraw(slot));
+                Order::Admit { listener, berth } => self.with(listener, |l| l.admit(berth)),
+                Order::Unlisten { listener, berth } => self.with(listener, |l| l.withdraw(berth)),
+                Order::Withdraw { berth } => {
+                    self.listeners.values_mut().for_each(|l| l.withdraw(berth));
                     let now = Instant::now();
                     for listening in self.listeners.values_mut() {
                         listening.look_after_waiting(now, &self.spare);
                     }
-                    notify(Notice::Withdrawn { slot });
+                    notify(Notice::Withdrawn { berth });
                 }
-                Order::Vacate { slot } => {
-                    self.listeners.values_mut().for_each(|l| l.withdraw(slot));
+                Order::Vacate { berth } => {
+                    self.listeners.values_mut().for_each(|l| l.withdraw(berth));
                 }
-                Order::Share { listener, slot } => self.with(listener, |l| l.share(slot)),
+                Order::Retire { berth } => {
+                    self.listeners.values_mut().for_each(|l| l.withdraw(berth));
+                    self.retiring.insert(berth);
+                }
+                Order::Share { listener, berth } => self.with(listener, |l| l.share(berth)),
                 Order::Discard { listener } => drop(self.listeners.remove(&listener)),
                 Order::Open => self.open = true,
                 Order::Close => {

@@ -1,40 +1,38 @@
-//! `Master`, the owner's handle on the cluster, and `Events`.
+//! `Master`, the owner's handle on the cluster.
 //!
 //! Holds no state of the cluster: orders go to the supervisor's thread, snapshots and events come from
 //! it. Nothing here can block or stall that thread.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_core::Stream;
 use tokio::sync::{broadcast, oneshot};
 
-use super::control::{ControlHandle, Message};
+use super::{
+    control::{ControlHandle, Message},
+    events::Events,
+    memory,
+    order::{Answer, Order, Reloaded, Replaced, Scaled, Stopped},
+    supervisor::STOPPING,
+};
 use crate::{
-    error::Error,
+    error::{Cause, Error},
     event::{Event, WorkerStatus},
+    stats::Stats,
     message::{self, Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending},
 };
 
 /// Events kept for a reader that is slow, or has not come yet.
 const EVENTS_KEPT: usize = 1024;
 
-/// What an owner may order.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Order {
-    Stop,
-    Kill,
-}
-
-/// An order, and whom to tell when it is done.
+/// What an owner may order, and whom to tell when it is done.
 #[derive(Debug)]
-pub(super) struct Command {
-    pub(super) order: Order,
-    pub(super) done: oneshot::Sender<Stopped>,
+pub(super) enum Command {
+    Scale { target: usize, answer: Answer<Scaled> },
+    Respawn { slot: usize, answer: Answer<Replaced> },
+    Reload { answer: Answer<Reloaded> },
+    Stats { answer: oneshot::Sender<Stats> },
+    Stop { done: oneshot::Sender<Stopped> },
+    Kill { done: oneshot::Sender<Stopped> },
 }
 
 /// What the supervisor's thread and the handles share.
@@ -57,6 +55,11 @@ impl Desk {
             events: Mutex::new(Some(events)),
             first: Mutex::new(Some(first)),
         })
+    }
+
+    /// Tells the supervisor's thread.
+    pub(super) fn give(&self, message: Message) {
+        self.control.tell(message);
     }
 
     pub(super) fn publish(&self, events: &[Event], workers: Vec<WorkerStatus>) {
@@ -102,12 +105,75 @@ impl Master {
     /// [`Event::Lagged`].
     pub fn events(&self) -> Events {
         if let Some(first) = lock(&self.0.first).take() {
-            return Events(Next::Idle(first));
+            return Events::of(first);
         }
         match &*lock(&self.0.events) {
-            Some(sender) => Events(Next::Idle(sender.subscribe())),
-            None => Events(Next::Ended),
+            Some(sender) => Events::of(sender.subscribe()),
+            None => Events::none(),
         }
+    }
+
+    /// Changes the number of workers. New slots get the lowest free numbers; the highest slots go first,
+    /// and their workers drain: no connection is lost.
+    ///
+    /// Done when the new slots' workers are ready, or when the workers of the slots that went are reaped
+    /// (at the latest after `grace`).
+    ///
+    /// # Errors
+    /// 0 or more than 512 workers; a new worker failed to start (it is tried again all the same); another
+    /// order to scale came before this one was done; the cluster is stopping
+    /// ([`Error::is_stopping`]).
+    pub fn scale(&self, workers: usize) -> Order<Result<Scaled, Error>> {
+        let otherwise = || Err(stopping("scale"));
+        Order::new(&self.0, otherwise, move |answer| Command::Scale { target: workers, answer })
+    }
+
+    /// Replaces the worker of one slot by a new one of the same code: the new one is ready first, then
+    /// the old one drains. A slot that waits for its next worker gets it at once.
+    ///
+    /// Replacements are made one at a time, and not during a reload, which replaces all anyway.
+    ///
+    /// # Errors
+    /// There is no such slot; the new worker failed to start, and the old one goes on; the cluster is
+    /// stopping ([`Error::is_stopping`]).
+    pub fn respawn(&self, slot: usize) -> Order<Result<Replaced, Error>> {
+        let otherwise = || Err(stopping("respawn"));
+        Order::new(&self.0, otherwise, move |answer| Command::Respawn { slot, answer })
+    }
+
+    /// Replaces every worker by one of the program that is now at the path from which this one was
+    /// started, as HUP does. The master goes on with the code that it has.
+    ///
+    /// Slot by slot: the new worker is ready first, then the old one drains. The first new one must also
+    /// live a second after it is ready, before any old one goes. With the option `surplus` several slots
+    /// change at once. If anything fails (no such file, not executable, of another version of this
+    /// crate, a worker that crashes or is not ready in time) nothing changes: slots that had changed
+    /// already go back to the old code.
+    ///
+    /// Done when every slot has its new worker, or everything is as it was before; old workers may still
+    /// finish what they have. If a reload is under way, this one follows it; all that are ordered
+    /// meanwhile are one.
+    ///
+    /// # Errors
+    /// What failed, with the last lines that the newcomer wrote to stderr; the cluster is stopping
+    /// ([`Error::is_stopping`]).
+    pub fn reload(&self) -> Order<Result<Reloaded, Error>> {
+        let otherwise = || Err(stopping("reload"));
+        Order::new(&self.0, otherwise, |answer| Command::Reload { answer })
+    }
+
+    /// The cluster in numbers; USR1 prints the same.
+    ///
+    /// Reads the memory of each worker from `/proc`, which takes about a millisecond for each.
+    ///
+    /// # Errors
+    /// The cluster has ended ([`Error::is_stopping`]).
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        let (answer, stats) = oneshot::channel();
+        self.0.give(Message::Command(Command::Stats { answer }));
+        let mut stats = stats.await.map_err(|_| stopping("stats"))?;
+        memory::measure(&mut stats);
+        Ok(stats)
     }
 
     /// Stops the cluster as TERM does: no connection that the kernel has accepted is lost, every worker
@@ -116,15 +182,15 @@ impl Master {
     /// The order is sent when the future is first polled, and done after the last worker was reaped.
     /// Dropping the future does not cancel it. The master process ends at most a quarter of a second
     /// later, whatever its branch still does.
-    pub fn stop(&self) -> Stopping {
-        Stopping { order: Some((Arc::clone(&self.0), Order::Stop)), answer: None }
+    pub fn stop(&self) -> Order<Stopped> {
+        Order::new(&self.0, Stopped::nothing, |done| Command::Stop { done })
     }
 
     /// Ends the cluster at once, as QUIT does: SIGKILL to every worker.
     ///
     /// Sent and done as for [`stop`](Self::stop).
-    pub fn kill(&self) -> Stopping {
-        Stopping { order: Some((Arc::clone(&self.0), Order::Kill)), answer: None }
+    pub fn kill(&self) -> Order<Stopped> {
+        Order::new(&self.0, Stopped::nothing, |done| Command::Kill { done })
     }
 
     /// Sends a message from this process; see [`send`](crate::send).
@@ -164,94 +230,6 @@ impl Master {
     }
 }
 
-/// How a stop went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stopped {
-    /// Workers that ended as asked.
-    pub drained: usize,
-    /// Workers that had to be killed, at the end of `grace` or because all were.
-    pub killed: usize,
-}
-
-/// The future of [`Master::stop`] and [`Master::kill`].
-///
-/// # Cancel safety
-/// Dropping it after the first poll changes nothing about the stop.
-#[derive(Debug)]
-#[must_use = "an order is sent when its future is first polled"]
-pub struct Stopping {
-    /// What is ordered of whom, until it is.
-    order: Option<(Arc<Desk>, Order)>,
-    answer: Option<oneshot::Receiver<Stopped>>,
-}
-
-impl Future for Stopping {
-    type Output = Stopped;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Stopped> {
-        if let Some((desk, order)) = self.order.take() {
-            let (done, answer) = oneshot::channel();
-            desk.control.tell(Message::Command(Command { order, done }));
-            self.answer = Some(answer);
-        }
-        let Some(answer) = &mut self.answer else { return Poll::Pending };
-        // An answer that is dropped means that the supervisor has ended, and so the cluster.
-        Pin::new(answer)
-            .poll(cx)
-            .map(|stopped| stopped.unwrap_or(Stopped { drained: 0, killed: 0 }))
-    }
-}
-
-/// A stream of [`Event`]s, from [`Master::events`]; also a `futures` `Stream`.
-pub struct Events(Next);
-
-/// The receiver, or the future that has it and will give it back.
-enum Next {
-    Idle(broadcast::Receiver<Event>),
-    Waiting(Pin<Box<dyn Future<Output = (Received, broadcast::Receiver<Event>)> + Send + Sync>>),
-    Ended,
-}
-
-type Received = Result<Event, broadcast::error::RecvError>;
-
-impl std::fmt::Debug for Events {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Events")
-    }
-}
-
-impl Events {
-    /// The next event; `None` when the cluster has ended.
-    ///
-    /// # Cancel safety
-    /// Cancel-safe: an event that was not returned is returned by the next call.
-    pub async fn recv(&mut self) -> Option<Event> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-}
-
-impl Stream for Events {
-    type Item = Event;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        let mut waiting = match std::mem::replace(&mut self.0, Next::Ended) {
-            Next::Ended => return Poll::Ready(None),
-            Next::Waiting(waiting) => waiting,
-            Next::Idle(mut receiver) => {
-                Box::pin(async move { (receiver.recv().await, receiver) }) as Pin<Box<_>>
-            }
-        };
-        let Poll::Ready((received, receiver)) = waiting.as_mut().poll(cx) else {
-            self.0 = Next::Waiting(waiting);
-            return Poll::Pending;
-        };
-        let event = match received {
-            Ok(event) => event,
-            Err(broadcast::error::RecvError::Lagged(dropped)) => Event::Lagged(dropped),
-            Err(broadcast::error::RecvError::Closed) => return Poll::Ready(None),
-        };
-        self.0 = Next::Idle(receiver);
-        Poll::Ready(Some(event))
-    }
+fn stopping(operation: &'static str) -> Error {
+    Error::new(operation, "the cluster", Cause::Stopping(STOPPING))
 }

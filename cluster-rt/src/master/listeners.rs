@@ -1,7 +1,7 @@
 //! The master's listening sockets: bound once, shared by every worker that binds the same address.
 //!
-//! Accepts nothing; that is the dispatcher's. A socket closes at stop, or when every slot that had it
-//! has dropped it, never because a worker died.
+//! Accepts nothing; that is the dispatcher's. A socket closes at stop, or when every berth that had it
+//! has dropped it or is gone, never because a worker died.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,9 +33,10 @@ pub(super) struct Listener {
     /// `None` once it is being closed.
     pub(super) socket: Option<Arc<OwnedFd>>,
     key: Key,
+    /// By berth.
     queues: BTreeMap<usize, Arc<Queue>>,
-    /// The slots whose present or last worker has it.
-    slots: BTreeSet<usize>,
+    /// The berths whose present or last worker has it.
+    berths: BTreeSet<usize>,
 }
 
 /// Listeners of one cluster, and of one worker. Who asks for more gets EMFILE: a worker cannot make the
@@ -57,19 +58,19 @@ pub(super) struct Opened {
     pub(super) addr: SocketAddr,
     /// The socket was made just now: the dispatcher has to know it.
     pub(super) socket: Option<Arc<OwnedFd>>,
-    /// So was the slot's queue.
+    /// So was the berth's queue.
     pub(super) queue: Option<Arc<Queue>>,
     /// What the worker receives from.
     pub(super) receiving: Arc<OwnedFd>,
 }
 
 impl Listeners {
-    /// Binds `key` for the worker in `slot`, which has `own` open already.
+    /// Binds `key` for the worker in `berth`, which has `own` open already.
     pub(super) fn open(
         &mut self,
         key: Key,
         backlog: u32,
-        slot: usize,
+        berth: usize,
         own: &BTreeSet<ListenerId>,
     ) -> Result<Opened, BindRefused> {
         let known = self.by_id.iter().find(|(_, l)| l.key == key).map(|(&id, _)| id);
@@ -90,16 +91,16 @@ impl Listeners {
         let Some(listener) = self.by_id.get_mut(&id) else {
             return Err(refused("bind", &io::Error::other("the listener is gone")));
         };
-        let (queue, new_queue) = match listener.queues.get(&slot) {
+        let (queue, new_queue) = match listener.queues.get(&berth) {
             Some(queue) if !queue.is_shut_down() => (Arc::clone(queue), false),
-            // None yet, or the last worker of the slot has ruined it.
+            // None yet, or the last worker there has ruined it.
             _ => {
                 let queue = Arc::new(Queue::new().map_err(|e| refused("socketpair", &e))?);
-                listener.queues.insert(slot, Arc::clone(&queue));
+                listener.queues.insert(berth, Arc::clone(&queue));
                 (queue, true)
             }
         };
-        listener.slots.insert(slot);
+        listener.berths.insert(berth);
         Ok(Opened {
             listener: id,
             addr: listener.addr,
@@ -119,8 +120,8 @@ impl Listeners {
         let id = ListenerId(self.next);
         self.next += 1;
         let socket = Some(Arc::new(socket));
-        let (queues, slots) = (BTreeMap::new(), BTreeSet::new());
-        self.by_id.insert(id, Listener { addr, socket, key, queues, slots });
+        let (queues, berths) = (BTreeMap::new(), BTreeSet::new());
+        self.by_id.insert(id, Listener { addr, socket, key, queues, berths });
         Ok(id)
     }
 
@@ -129,23 +130,43 @@ impl Listeners {
     }
 
     /// A queue in the place of one that a worker has shut down.
-    pub(super) fn renew_queue(&mut self, id: ListenerId, slot: usize) -> io::Result<Arc<Queue>> {
+    pub(super) fn renew_queue(&mut self, id: ListenerId, berth: usize) -> io::Result<Arc<Queue>> {
         let queue = Arc::new(Queue::new()?);
         if let Some(listener) = self.by_id.get_mut(&id) {
-            listener.queues.insert(slot, Arc::clone(&queue));
+            listener.queues.insert(berth, Arc::clone(&queue));
         }
         Ok(queue)
     }
 
-    /// The slot's worker dropped the listener; `true` if nobody has it now and it is gone.
-    pub(super) fn drop_by(&mut self, id: ListenerId, slot: usize) -> bool {
+    /// The worker in this berth dropped the listener; `true` if nobody has it now and it is gone.
+    pub(super) fn drop_by(&mut self, id: ListenerId, berth: usize) -> bool {
         let Some(listener) = self.by_id.get_mut(&id) else { return false };
-        listener.slots.remove(&slot);
-        let gone = listener.slots.is_empty() && !self.closed;
+        listener.berths.remove(&berth);
+        let gone = listener.berths.is_empty() && !self.closed;
         if gone {
             self.by_id.remove(&id);
         }
         gone
+    }
+
+    /// Nobody is going to be in this berth again; returns the listeners that nobody has now, which are
+    /// gone: a reload that went well may leave such, when the new code does not bind what the old did.
+    pub(super) fn retire(&mut self, berth: usize) -> Vec<ListenerId> {
+        for listener in self.by_id.values_mut() {
+            listener.queues.remove(&berth);
+        }
+        let all: Vec<ListenerId> = self.by_id.keys().copied().collect();
+        all.into_iter().filter(|&id| self.has(id, berth) && self.drop_by(id, berth)).collect()
+    }
+
+    /// Connections that wait in this berth.
+    pub(super) fn waiting(&self, berth: usize) -> u64 {
+        let queues = self.by_id.values().filter_map(|listener| listener.queues.get(&berth));
+        queues.map(|queue| queue.waiting()).sum()
+    }
+
+    fn has(&self, id: ListenerId, berth: usize) -> bool {
+        self.by_id.get(&id).is_some_and(|listener| listener.berths.contains(&berth))
     }
 
     /// From now on nothing new is bound, and the dispatcher alone has the sockets. The queues stay: a

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     os::fd::{AsFd, OwnedFd},
     process::ExitStatus,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use rustix::{
 use crate::{
     sys::{
         fork::Image,
-        signal,
+        signal::{self, JobControl},
         wait::{self, Orphans},
         wake::{Wake, poll_until},
     },
@@ -32,8 +32,8 @@ use crate::{
 /// What the main thread is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Start a zygote that holds this end of its link.
-    Exec { link: OwnedFd, generation: u32 },
+    /// Start a zygote that holds this end of its link, with this as its stderr if there is one.
+    Exec { generation: u32, image: Arc<Image>, link: OwnedFd, stderr: Option<Arc<OwnedFd>> },
     /// This is a child of the cluster's: reap it when it ends.
     Watch { pid: i32 },
     /// Everything is reaped: end the process.
@@ -44,8 +44,8 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) enum News {
     Signal(Signal),
-    ZygoteStarted { pid: i32 },
-    ZygoteNotStarted { reason: String },
+    ZygoteStarted { generation: u32, pid: i32 },
+    ZygoteNotStarted { generation: u32, reason: String },
     Reaped { pid: i32, status: ExitStatus },
 }
 
@@ -69,7 +69,7 @@ impl MainThread {
 pub(super) struct Duty {
     inbox: mpsc::Receiver<Order>,
     wake: Wake,
-    image: Image,
+    job_control: JobControl,
     /// The pids to reap.
     children: BTreeSet<i32>,
     orphans: Orphans,
@@ -80,27 +80,35 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Duty {
     /// `wake` is the one that the signal handlers ring.
-    pub(super) fn new(image: Image, wake: Wake) -> (Self, MainThread) {
+    pub(super) fn new(wake: Wake, job_control: JobControl) -> (Self, MainThread) {
         let (orders, inbox) = mpsc::channel();
         let handle = MainThread { orders, wake: wake.clone() };
         let (children, orphans) = (BTreeSet::new(), Orphans::default());
-        (Self { inbox, wake, image, children, orphans }, handle)
+        (Self { inbox, wake, job_control, children, orphans }, handle)
     }
 
     /// Does the duty until the end; returns the exit code.
     pub(super) fn run(mut self, tell: &dyn Fn(News)) -> i32 {
         let mut swept = Instant::now();
         loop {
-            let mut fds = [PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.job_control.as_fd(), PollFlags::IN),
+            ];
             // An error here is a lack of memory: the sweep below goes on all the same.
             let woken = poll_until(&mut fds, Some(swept + SWEEP_INTERVAL)).unwrap_or(true);
             self.wake.hush();
             for signal in signal::take().filter(|&signal| signal != Signal::SIGCHLD) {
                 tell(News::Signal(signal));
             }
+            for signal in self.job_control.take() {
+                tell(News::Signal(signal));
+            }
             while let Ok(order) = self.inbox.try_recv() {
                 match order {
-                    Order::Exec { link, generation } => self.exec(&link, generation, tell),
+                    Order::Exec { generation, image, link, stderr } => {
+                        self.exec(generation, &image, &link, stderr.as_deref(), tell);
+                    }
                     Order::Watch { pid } => drop(self.children.insert(pid)),
                     Order::End { code } => return code,
                 }
@@ -114,15 +122,26 @@ impl Duty {
         }
     }
 
-    fn exec(&mut self, link: &OwnedFd, generation: u32, tell: &dyn Fn(News)) {
+    fn exec(
+        &mut self,
+        generation: u32,
+        image: &Image,
+        link: &OwnedFd,
+        stderr: Option<&OwnedFd>,
+        tell: &dyn Fn(News),
+    ) {
         let master = i32::try_from(std::process::id()).unwrap_or(0);
         let variable = |link| Handover { link, master, generation }.encode();
-        match self.image.exec(link.as_fd(), variable, wire::exec_failed) {
+        let stderr = stderr.map(AsFd::as_fd);
+        match image.exec(link.as_fd(), stderr, variable, wire::exec_failed) {
             Ok(pid) => {
                 self.children.insert(pid);
-                tell(News::ZygoteStarted { pid });
+                tell(News::ZygoteStarted { generation, pid });
             }
-            Err(error) => tell(News::ZygoteNotStarted { reason: format!("fork: {error}") }),
+            Err(error) => {
+                let reason = format!("fork: {error}");
+                tell(News::ZygoteNotStarted { generation, reason });
+            }
         }
     }
 

@@ -4,12 +4,18 @@
 //! one dispatches, one writes the life-cycle lines, one runs the user's branch. User code can stall
 //! none of the others. Never imports `worker`.
 
+mod berths;
+mod capture;
 mod control;
 mod dispatcher;
+mod events;
 mod handle;
 mod hub;
+mod ledger;
 mod listeners;
 mod main_thread;
+mod memory;
+mod order;
 mod report;
 mod spawner;
 mod supervisor;
@@ -22,12 +28,16 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 
-pub use self::handle::{Events, Master, Stopped, Stopping};
+pub use self::{
+    events::Events,
+    handle::Master,
+    order::{Order, Reloaded, Replaced, Scaled, Stopped},
+};
 use self::{
     control::{Control, ControlHandle, Message, Parts},
     dispatcher::Dispatcher,
@@ -35,7 +45,7 @@ use self::{
     hub::Hub,
     main_thread::Duty,
     report::Report,
-    supervisor::Supervisor,
+    supervisor::{FIRST_GENERATION, Supervisor},
     workers::Workers,
 };
 use crate::{
@@ -44,7 +54,7 @@ use crate::{
         fork::Image,
         process,
         scoreboard::Scoreboard,
-        signal::{self, Disposition},
+        signal::{self, Disposition, JobControl},
         wake::Wake,
     },
 };
@@ -87,6 +97,8 @@ pub(crate) fn run(
     process::become_subreaper().map_err(failed("prctl PR_SET_CHILD_SUBREAPER"))?;
     process::raise_nofile();
     let bell = Wake::new().map_err(failed("eventfd"))?;
+    // Before any other thread, all of which are to block the same.
+    let job_control = JobControl::take_over().map_err(failed("signalfd"))?;
     signal::ring_on(&bell).map_err(failed("eventfd"))?;
     watch_signals();
     let had_terminal = !process::terminal_is_gone();
@@ -94,21 +106,22 @@ pub(crate) fn run(
     warnings.into_iter().for_each(|warning| report.warn(warning));
 
     let (control, inbox) = control::channel().map_err(failed("eventfd"))?;
-    let (duty, main_thread) = Duty::new(image, bell);
+    let (duty, main_thread) = Duty::new(bell, job_control);
     let (board, scoreboard) = Scoreboard::create().map_err(failed("scoreboard"))?;
     let notify = control.clone();
     let dispatcher = Dispatcher::start(move |notice| notify.tell(Message::Notice(notice)))
         .map_err(failed("thread"))?;
     let notify = control.clone();
-    let hub = Hub::start(control::FIRST_GENERATION, move |notice| {
+    let hub = Hub::start(FIRST_GENERATION, move |notice| {
         notify.tell(Message::Mail(notice));
     });
     let hub = hub.map_err(failed("thread"))?;
     let desk = Desk::new(control.clone());
     let parts = Parts {
-        supervisor: Supervisor::new(config.clone(), workers),
+        supervisor: Supervisor::new(config.clone(), workers, chance(), Instant::now()),
         config,
         workers: Workers::new(board),
+        image,
         scoreboard,
         main_thread,
         dispatcher,
@@ -135,6 +148,12 @@ pub(crate) fn run(
     }
     report.flush();
     Ok(code)
+}
+
+/// A number that nobody can foretell, by the standard library's own source of such.
+fn chance() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
 }
 
 /// Runs the user's branch on a thread of its own; the receiver learns of its end.

@@ -12,10 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::supervisor::USAGE_CODES;
+use super::{memory, supervisor::USAGE_CODES};
 use crate::{
     config::LogLevel,
     event::{Event, ExitCause},
+    stats::Stats,
     sys::{signal, wake::poll_until},
 };
 
@@ -28,6 +29,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 enum Order {
     Line { level: LogLevel, text: String },
+    /// Asked for, so it is written at any level.
+    Stats(Box<Stats>),
     Flush(SyncSender<()>),
 }
 
@@ -56,6 +59,10 @@ impl Report {
                 }
                 match order {
                     Order::Line { level, text } => write(level, &text),
+                    Order::Stats(mut stats) => {
+                        memory::measure(&mut stats);
+                        write(LogLevel::Info, &stats.to_string());
+                    }
                     Order::Flush(done) => drop(done.send(())),
                 }
             }
@@ -72,10 +79,18 @@ impl Report {
     }
 
     fn say(&self, level: LogLevel, text: String) {
-        if level > self.level {
-            return;
+        if level <= self.level {
+            self.queue(Order::Line { level, text });
         }
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Order::Line { level, text }) {
+    }
+
+    /// Prints the statistics, with the workers' memory.
+    pub(super) fn stats(&self, stats: Stats) {
+        self.queue(Order::Stats(Box::new(stats)));
+    }
+
+    fn queue(&self, order: Order) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(order) {
             self.dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
@@ -118,6 +133,10 @@ impl Report {
                     if *lost > 0 { self.warn(text) } else { self.info(text) }
                 }
                 Event::GaveUp { .. } | Event::ZygoteExited { .. } => self.warn(event.to_string()),
+                Event::ReloadStarted { .. } | Event::ReloadFinished { .. } => {
+                    self.info(event.to_string());
+                }
+                Event::ReloadFailed { .. } => self.warn(event.to_string()),
                 _ => {}
             }
         }
@@ -137,7 +156,7 @@ fn write(level: LogLevel, text: &str) {
             LogLevel::Info | LogLevel::Off => tracing::info!(target: "cluster", "{text}"),
         }
     } else {
-        to_stderr(&format!("cluster: {text}\n"));
+        to_stderr(format!("cluster: {text}\n").as_bytes());
     }
 }
 
@@ -145,13 +164,13 @@ fn write(level: LogLevel, text: &str) {
 ///
 /// By `write(2)` and not `eprintln!`, which panics when stderr is closed and holds a lock that user
 /// code may want while it blocks.
-fn to_stderr(text: &str) {
+pub(super) fn to_stderr(text: &[u8]) {
     use rustix::{
         event::{PollFd, PollFlags},
         io::Errno,
         stdio::stderr,
     };
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while !rest.is_empty() {
         match rustix::io::write(stderr(), rest) {
             Ok(written) => rest = &rest[written..],

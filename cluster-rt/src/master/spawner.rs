@@ -2,11 +2,16 @@
 //!
 //! Decides nothing: when there is to be one, and what its end means, is the supervisor's.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
 use crate::{
     id::WorkerId,
     link::{Link, LinkError, SendError},
+    config::Credentials,
     sys::{socket::seqpacket_pair, wait::Child},
     wire::{FromZygote, PROTOCOL_VERSION, ToZygote},
 };
@@ -17,6 +22,8 @@ pub(super) struct ZygoteHandle {
     /// `None` once it was closed or brought garbage.
     link: Option<Link<ToZygote, FromZygote>>,
     process: Option<Child>,
+    /// What it and its workers have as stderr until they are settled, if that is another than ours.
+    stderr: Option<Arc<OwnedFd>>,
     /// SIGKILL as soon as there is a process.
     doomed: bool,
     /// What it said before it went, or what was wrong with it.
@@ -41,11 +48,16 @@ pub(super) enum Answer {
 
 impl ZygoteHandle {
     /// A handle, and the end of the link that the process is to hold.
-    pub(super) fn new() -> io::Result<(Self, OwnedFd)> {
+    pub(super) fn new(stderr: Option<Arc<OwnedFd>>) -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = seqpacket_pair()?;
-        let handle =
-            Self { link: Some(Link::new(ours)), process: None, doomed: false, last_words: None };
+        let link = Some(Link::new(ours));
+        let handle = Self { link, process: None, stderr, doomed: false, last_words: None };
         Ok((handle, theirs))
+    }
+
+    /// What is written to stderr from now on is not the master's to keep.
+    pub(super) fn settle(&mut self) {
+        self.stderr = None;
     }
 
     pub(super) fn link(&self) -> Option<&Link<ToZygote, FromZygote>> {
@@ -80,17 +92,22 @@ impl ZygoteHandle {
         row: u32,
         ends: &super::workers::WorkerEnds,
     ) -> Result<(), SendError> {
-        use std::os::fd::AsFd;
         let link = self.link.as_ref().ok_or(SendError::Closed)?;
-        link.send(&ToZygote::Spawn { worker, slot, row }, &[ends.link.as_fd(), ends.mail.as_fd()])
+        let mut fds = vec![ends.link.as_fd(), ends.mail.as_fd()];
+        fds.extend(self.stderr.as_ref().map(|stderr| stderr.as_fd()));
+        link.send(&ToZygote::Spawn { worker, slot, row }, &fds)
     }
 
-    /// Reads what it has to say; `scoreboard` is what a new one is given.
-    pub(super) fn read(&mut self, scoreboard: &OwnedFd) -> Vec<Answer> {
+    /// Reads what it has to say; a new one is given the `scoreboard` and told whom to run as.
+    pub(super) fn read(
+        &mut self,
+        scoreboard: &OwnedFd,
+        credentials: Option<&Credentials>,
+    ) -> Vec<Answer> {
         let mut answers = Vec::new();
         while let Some(link) = &self.link {
             match link.receive() {
-                Ok(Some((frame, _))) => match self.take(frame, scoreboard) {
+                Ok(Some((frame, _))) => match self.take(frame, scoreboard, credentials) {
                     Ok(answer) => answers.push(answer),
                     Err(reason) => self.hang_up(reason),
                 },
@@ -103,13 +120,20 @@ impl ZygoteHandle {
         answers
     }
 
-    fn take(&self, frame: FromZygote, scoreboard: &OwnedFd) -> Result<Answer, String> {
-        use std::os::fd::AsFd;
+    fn take(
+        &self,
+        frame: FromZygote,
+        scoreboard: &OwnedFd,
+        credentials: Option<&Credentials>,
+    ) -> Result<Answer, String> {
         match frame {
             FromZygote::Hello { protocol: PROTOCOL_VERSION } => {
-                let begun = self.link.as_ref().map_or(Err(SendError::Closed), |l| {
-                    l.send(&ToZygote::Begin, &[scoreboard.as_fd()])
-                });
+                let own = rustix::stdio::stderr();
+                let mut fds = vec![scoreboard.as_fd()];
+                fds.extend(self.stderr.as_ref().map(|_| own));
+                let begin = ToZygote::Begin { credentials: credentials.cloned() };
+                let begun =
+                    self.link.as_ref().map_or(Err(SendError::Closed), |l| l.send(&begin, &fds));
                 begun.map(|()| Answer::Greeted).map_err(|error| format!("its link: {error:?}"))
             }
             FromZygote::Hello { protocol } => {

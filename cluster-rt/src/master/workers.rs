@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct WorkerHandle {
     pub(super) slot: usize,
+    pub(super) berth: usize,
+    pub(super) generation: u32,
     pub(super) row: u32,
     /// `None` before the zygote has told its pid, and after it was reaped.
     process: Option<Child>,
@@ -46,6 +48,14 @@ pub(super) struct WorkerEnds {
     pub(super) hub_mail: OwnedFd,
 }
 
+/// Where a worker is to be: its slot, its berth, and the generation that it is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assignment {
+    pub(super) slot: usize,
+    pub(super) berth: usize,
+    pub(super) generation: u32,
+}
+
 impl WorkerHandle {
     pub(super) fn set_pid(&mut self, pid: i32) {
         self.process = Some(Child::new(pid));
@@ -64,6 +74,15 @@ impl WorkerHandle {
 
     pub(super) fn kill(&self) -> io::Result<()> {
         self.process.as_ref().map_or(Ok(()), Child::kill)
+    }
+
+    pub(super) fn abort(&self) -> io::Result<()> {
+        self.process.as_ref().map_or(Ok(()), Child::abort)
+    }
+
+    /// Its process id while it has one that is its own.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.process.as_ref().map(Child::pid)
     }
 
     /// Sends a frame, or says why the worker has to go.
@@ -95,7 +114,11 @@ impl Workers {
     }
 
     /// Makes room for a worker: its links and its row.
-    pub(super) fn add(&mut self, id: WorkerId, slot: usize) -> io::Result<WorkerEnds> {
+    pub(super) fn add(
+        &mut self,
+        id: WorkerId,
+        Assignment { slot, berth, generation }: Assignment,
+    ) -> io::Result<WorkerEnds> {
         let (link, their_link) = crate::sys::socket::seqpacket_pair()?;
         let (mail, their_mail) = crate::sys::socket::stream_pair()?;
         let row =
@@ -105,6 +128,8 @@ impl Workers {
         }
         let handle = WorkerHandle {
             slot,
+            berth,
+            generation,
             row,
             process: None,
             link: Link::new(link),
@@ -125,9 +150,20 @@ impl Workers {
         Some(handle)
     }
 
+    /// The worker that has this berth.
+    pub(super) fn in_berth(&self, berth: usize) -> Option<WorkerId> {
+        self.by_id.iter().find(|(_, w)| w.berth == berth).map(|(&id, _)| id)
+    }
+
     pub(super) fn with_pid(&self, pid: i32) -> Option<WorkerId> {
         let of = |w: &WorkerHandle| w.process.as_ref().map(Child::pid) == Some(pid);
         self.by_id.iter().find(|(_, w)| of(w)).map(|(&id, _)| id)
+    }
+
+    /// The worker's heartbeat, as it says.
+    pub(super) fn beat(&self, id: WorkerId) -> u64 {
+        let row = self.by_id.get(&id).and_then(|w| self.scoreboard.row(w.row));
+        row.map_or(0, |row| row.beat.load(Ordering::Relaxed))
     }
 
     /// What the worker says of its connections: open, closed. Clamped to what can be.

@@ -89,7 +89,6 @@ impl Credentials {
     /// # Errors
     /// With the `errno` of the call that was refused. The process may then be half changed, and has to
     /// end without running anything of the user's.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the zygote, which is not told yet"))]
     pub(crate) fn assume(&self) -> io::Result<()> {
         if Self::present()?.is_some_and(|present| present.is(self)) {
             return Ok(());

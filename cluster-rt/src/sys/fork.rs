@@ -12,6 +12,8 @@ use std::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::OsStringExt,
     },
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nix::{
@@ -27,23 +29,28 @@ use crate::sys::{
     wait,
 };
 
-/// The program of this process as it was started, for starting it again: code, arguments,
-/// environment, signal mask.
+/// A program that can be started again and again: one inode, called as this process was.
 #[derive(Debug)]
 pub(crate) struct Image {
     /// `O_PATH` on the executable's inode: the same code even after the file was replaced.
     executable: OwnedFd,
+    call: Arc<Call>,
+}
+
+/// How this process was called: path, arguments, environment, signal mask.
+#[derive(Debug)]
+struct Call {
+    path: PathBuf,
     arguments: Vec<CString>,
     environment: Vec<CString>,
     mask: SigSet,
 }
 
 impl Image {
-    /// Takes the picture. To be called before anything changes the environment or the mask.
+    /// The program of this process. To be called before anything changes the environment, the mask or
+    /// the working directory.
     pub(crate) fn of_this_process() -> io::Result<Self> {
-        use rustix::fs::{Mode, OFlags, open};
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let executable = open("/proc/self/exe", flags, Mode::empty())?;
+        let executable = open_path(Path::new("/proc/self/exe"))?;
         let arguments = std::env::args_os().map(c_string).collect::<io::Result<_>>()?;
         let environment = std::env::vars_os()
             .map(|(mut pair, value)| {
@@ -52,25 +59,51 @@ impl Image {
                 c_string(pair)
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { executable, arguments, environment, mask: signal::current_mask() })
+        let path = called_path()?;
+        let call = Call { path, arguments, environment, mask: signal::current_mask() };
+        Ok(Self { executable, call: Arc::new(call) })
+    }
+
+    /// The same program again.
+    pub(crate) fn same(&self) -> Result<Self, String> {
+        let executable = self.executable.try_clone().map_err(|e| format!("dup: {e}"))?;
+        Ok(Self { executable, call: Arc::clone(&self.call) })
+    }
+
+    /// The program that is now at the path by which this one was called.
+    ///
+    /// # Errors
+    /// The path, and why nothing can be opened there.
+    pub(crate) fn renewed(&self) -> Result<Self, String> {
+        let path = &self.call.path;
+        let executable = open_path(path).map_err(|e| format!("open {}: {e}", path.display()))?;
+        Ok(Self { executable, call: Arc::clone(&self.call) })
+    }
+
+    /// Where a renewed program comes from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.call.path
     }
 
     /// Starts the program anew with `handed` open in it, under the same number, and `variable`, made
-    /// from that number, in its environment. Returns the pid.
+    /// from that number, in its environment, and with `stderr` as its own if there is one. Returns the
+    /// pid.
     ///
     /// If the exec fails, the new process sends `failed(errno)` on `handed` and exits 127; `failed`
     /// must not allocate.
     pub(crate) fn exec<const N: usize>(
         &self,
         handed: BorrowedFd<'_>,
+        stderr: Option<BorrowedFd<'_>>,
         variable: impl FnOnce(RawFd) -> String,
         failed: fn(i32) -> [u8; N],
     ) -> io::Result<i32> {
         let handed = handed.as_raw_fd();
         // Everything that allocates comes before the fork: this process has threads.
         let variable = CString::new(variable(handed))?;
-        let argv = pointers(self.arguments.iter());
-        let envp = pointers(self.environment.iter().chain([&variable]));
+        let stderr = stderr.map(|stderr| stderr.as_raw_fd());
+        let argv = pointers(self.call.arguments.iter());
+        let envp = pointers(self.call.environment.iter().chain([&variable]));
         let blocked = Blocked::all();
         // SAFETY: the child calls only async-signal-safe functions, none of which allocates or takes
         // a lock, and then execs or exits; `argv` and `envp` outlive it, since it has its own copy.
@@ -80,11 +113,14 @@ impl Image {
                 Ok(child.as_raw())
             }
             ForkResult::Child => {
-                signal::reset_for_exec(&self.mask);
-                // SAFETY: fcntl, execveat, send and _exit are async-signal-safe; the pointers are to
+                signal::reset_for_exec(&self.call.mask);
+                // SAFETY: fcntl, dup2, execveat, send and _exit are async-signal-safe; the pointers are to
                 // NUL-terminated strings in arrays that end with a null pointer.
                 unsafe {
                     libc::fcntl(handed, libc::F_SETFD, 0);
+                    if let Some(stderr) = stderr {
+                        libc::dup2(stderr, libc::STDERR_FILENO);
+                    }
                     libc::syscall(
                         libc::SYS_execveat,
                         self.executable.as_raw_fd(),
@@ -100,6 +136,34 @@ impl Image {
             }
         }
     }
+}
+
+fn open_path(path: &Path) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags, open};
+    Ok(open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The path by which this program was called, if it leads to it; else where the kernel found it.
+///
+/// Links in it are kept: a deployment that moves one is what a reload is for. So the working directory
+/// is taken as the shell names it.
+fn called_path() -> io::Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    let own = identity(Path::new("/proc/self/exe"));
+    let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    let here = std::env::var_os("PWD").map(PathBuf::from).filter(|pwd| {
+        pwd.is_absolute() && identity(pwd) == identity(Path::new("."))
+    });
+    let here = here.map_or_else(std::env::current_dir, Ok).unwrap_or_default();
+    let candidates: Vec<PathBuf> = if called.components().count() > 1 || called.has_root() {
+        vec![here.join(&called)]
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|dir| here.join(dir).join(&called)).collect()
+    };
+    let found = candidates.into_iter().find(|path| own.is_some() && identity(path) == own);
+    found.map_or_else(|| std::fs::read_link("/proc/self/exe"), Ok)
 }
 
 fn c_string(text: OsString) -> io::Result<CString> {

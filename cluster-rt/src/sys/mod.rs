@@ -11,5 +11,6 @@ pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod stderr;
 pub(crate) mod wait;
 pub(crate) mod wake;

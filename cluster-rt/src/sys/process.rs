@@ -188,3 +188,28 @@ fn point_command_line_to(title: CString) -> Option<()> {
     };
     (result == 0).then_some(())
 }
+
+/// The resident memory of a process and its share of that, in bytes (`smaps_rollup` in proc(5)).
+pub(crate) fn memory(pid: u32) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let bytes = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+        Some(kilobytes * 1024)
+    };
+    Some((bytes("Rss:")?, bytes("Pss:")?))
+}
+
+/// The resident memory of a process in bytes, by a faster way.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// How long the main thread of a process has been ready to run and got no processor, in all; `None` if
+/// this kernel does not tell (`/proc/PID/schedstat`, Documentation/scheduler/sched-stats).
+pub(crate) fn starved(pid: u32) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}

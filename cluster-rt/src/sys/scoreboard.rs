@@ -29,8 +29,8 @@ pub(crate) struct Row {
     pub(crate) active: AtomicU64,
     /// Connections closed.
     pub(crate) served: AtomicU64,
-    /// For hang detection, which is to come.
-    _heartbeat: AtomicU64,
+    /// The heartbeat: counted up by a task of the worker's runtime; 0 before the first.
+    pub(crate) beat: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Scoreboard {
             Row {
                 active: AtomicU64::new(0),
                 served: AtomicU64::new(0),
-                _heartbeat: AtomicU64::new(0),
+                beat: AtomicU64::new(0),
             }
         }; ROWS];
         Self(Box::leak(Box::new(Board { rows })))
@@ -101,6 +101,7 @@ impl Row {
     pub(crate) fn clear(&self) {
         self.active.store(0, Ordering::Relaxed);
         self.served.store(0, Ordering::Relaxed);
+        self.beat.store(0, Ordering::Relaxed);
     }
 }
 

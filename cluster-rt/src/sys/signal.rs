@@ -8,15 +8,18 @@
 
 use std::{
     io,
-    os::fd::{AsFd, IntoRawFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
     sync::atomic::{AtomicI32, AtomicU64, Ordering},
 };
 
 use nix::{
     errno::Errno,
     libc,
-    sys::signal::{
-        SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
+    sys::{
+        signal::{
+            SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
+        },
+        signalfd::{SfdFlags, SignalFd},
     },
 };
 
@@ -155,6 +158,43 @@ pub(crate) fn reset_for_exec(mask: &SigSet) {
 /// The mask of the calling thread.
 pub(crate) fn current_mask() -> SigSet {
     SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty())
+}
+
+/// TTIN and TTOU as orders: only those that a process sent, not those by which the kernel stops a
+/// background job that touches its terminal.
+///
+/// Blocked and read from a descriptor, on every thread: with a handler, each touch of the terminal would
+/// begin anew for ever; by default, the kernel's would stop the master.
+#[derive(Debug)]
+pub(crate) struct JobControl(SignalFd);
+
+impl JobControl {
+    /// Blocks both on this thread, and so on those that it starts.
+    pub(crate) fn take_over() -> io::Result<Self> {
+        let mut both = SigSet::empty();
+        both.add(Signal::SIGTTIN);
+        both.add(Signal::SIGTTOU);
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&both), None)?;
+        Ok(Self(SignalFd::with_flags(&both, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+    }
+
+    /// Those that came from processes since the last call.
+    pub(crate) fn take(&mut self) -> Vec<Signal> {
+        let mut came = Vec::new();
+        while let Ok(Some(info)) = self.0.read_signal() {
+            // Above zero the kernel is the sender (sigaction(2), si_code).
+            let from_process = info.ssi_code <= 0;
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
+            came.extend(signal.filter(|_| from_process));
+        }
+        came
+    }
+}
+
+impl AsFd for JobControl {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 #[cfg(test)]

@@ -57,11 +57,20 @@ impl Child {
     /// SIGKILL. A process that has ended already is no error. Without a pidfd the signal goes to the pid:
     /// right while the child was not reaped, or so shortly before that the pid is not used again yet.
     pub(crate) fn kill(&self) -> io::Result<()> {
+        self.send(Signal::KILL)
+    }
+
+    /// SIGABRT, of which by default a core file remains; otherwise as [`kill`](Self::kill).
+    pub(crate) fn abort(&self) -> io::Result<()> {
+        self.send(Signal::ABORT)
+    }
+
+    fn send(&self, signal: Signal) -> io::Result<()> {
         let sent = match &self.pidfd {
-            Some(pidfd) => pidfd_send_signal(pidfd, Signal::KILL),
-            None => Pid::from_raw(self.pid)
-                .ok_or(Errno::SRCH)
-                .and_then(|pid| kill_process(pid, Signal::KILL)),
+            Some(pidfd) => pidfd_send_signal(pidfd, signal),
+            None => {
+                Pid::from_raw(self.pid).ok_or(Errno::SRCH).and_then(|pid| kill_process(pid, signal))
+            }
         };
         match sent {
             Ok(()) | Err(Errno::SRCH) => Ok(()),

@@ -215,6 +215,10 @@ impl Accounts {
         Self { row, active: AtomicU64::new(0), unread: AtomicU64::new(0) }
     }
 
+    pub(super) fn row(&self) -> &'static Row {
+        self.row
+    }
+
     pub(super) fn active(&self) -> u64 {
         self.active.load(Ordering::Relaxed)
     }

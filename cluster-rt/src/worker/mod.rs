@@ -7,6 +7,7 @@
 mod current;
 mod drain;
 mod handle;
+mod heartbeat;
 mod mail;
 mod orders;
 mod solo;
@@ -36,6 +37,7 @@ use crate::{
     sys::{
         process,
         signal::{self, Disposition},
+        stderr,
         wake::Wake,
     },
     wire::{FromWorker, Go, HANDSHAKE_TIMEOUT, PROTOCOL_VERSION, ToWorker},
@@ -72,16 +74,18 @@ where
     let link: MasterLink = Link::new(seed.link);
     let Ok(go) = greet(&link) else { process::exit_now(NOT_BORN) };
     let Some(row) = seed.scoreboard.row(seed.row) else { process::exit_now(NOT_BORN) };
+    // Without it the last words of a newcomer are only not told twice.
+    let diverted = seed.stderr.and_then(|elsewhere| stderr::divert(elsewhere).ok());
     let identity = handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation };
     let current = match Current::forked(identity, link, wake, row) {
         Ok(current) => current::set(current),
         Err(error) => return complain(&format!("worker {}: {error}", seed.worker)),
     };
-    let started = mail::open(identity, seed.mail).and_then(|()| orders::start(current));
+    let started = mail::open(identity, seed.mail).and_then(|()| orders::start(current, diverted));
     if let Err(error) = started {
         return complain(&format!("worker {}: thread: {error}", seed.worker));
     }
-    run_main(current, go.flavor, go.worker_threads, init, main)
+    run_main(current, go.flavor, go.worker_threads, go.heartbeat, init, main)
 }
 
 /// Runs `main` in this process, as the worker of slot 0 that has no master.
@@ -95,7 +99,7 @@ where
     match solo::start(config) {
         Ok(current) => {
             let threads = config.worker_threads.unwrap_or_else(cores);
-            run_main(current, config.flavor, threads, init, main)
+            run_main(current, config.flavor, threads, None, init, main)
         }
         Err(error) => complain(&format!("start: {error}")),
     }
@@ -140,6 +144,7 @@ fn run_main<F, Fut>(
     current: &'static Current,
     flavor: Flavor,
     threads: usize,
+    heartbeat: Option<Duration>,
     init: Option<Box<dyn FnOnce()>>,
     main: F,
 ) -> i32
@@ -154,6 +159,9 @@ where
         }
         block_on(flavor, threads, async {
             current.tell(&FromWorker::Online);
+            if let Some(interval) = heartbeat {
+                tokio::spawn(heartbeat::beat(current.accounts.row(), interval));
+            }
             let report = tokio::select! {
                 output = main() => exit_code(output),
                 // Only if main takes no notice of the drain.

@@ -26,6 +26,7 @@ use crate::{
     sys::{
         process,
         signal::{self, Disposition},
+        stderr::Diverted,
         wake::poll_until,
     },
     wire::{BindRefused, Bound, FromWorker, ToWorker},
@@ -73,10 +74,10 @@ impl Requests {
 }
 
 /// Starts the thread.
-pub(super) fn start(current: &'static Current) -> io::Result<()> {
+pub(super) fn start(current: &'static Current, diverted: Option<Diverted>) -> io::Result<()> {
     thread::Builder::new().name("cluster-link".to_owned()).spawn(move || {
         signal::block_on_this_thread();
-        let mut listening = Listening { current, draining_since: None };
+        let mut listening = Listening { current, draining_since: None, diverted };
         loop {
             listening.once();
         }
@@ -88,6 +89,8 @@ struct Listening {
     current: &'static Current,
     /// Since when a drain waits for `draining()` to resolve, and after that for the end.
     draining_since: Option<Instant>,
+    /// Stderr goes to the master until this worker sits in its slot.
+    diverted: Option<Diverted>,
 }
 
 impl Listening {
@@ -136,6 +139,11 @@ impl Listening {
                     ToWorker::Drain => {
                         if self.current.drain.begin() {
                             self.draining_since = Some(Instant::now());
+                        }
+                    }
+                    ToWorker::Promoted => {
+                        if let Some(diverted) = self.diverted.take() {
+                            diverted.restore();
                         }
                     }
                     ToWorker::Go(_) => {}

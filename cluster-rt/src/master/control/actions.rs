@@ -6,29 +6,43 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use super::{
-    Action, Control, FIRST_GENERATION, Input, WorkerId, ZygoteHandle, dispatcher::Order,
-    main_thread,
+    Action, Capture, Control, Image, Input, WorkerId, ZygoteHandle, dispatcher::Order, main_thread,
 };
-use crate::wire::ToWorker;
+use crate::{
+    id::ListenerId,
+    master::{supervisor::FIRST_GENERATION, workers::Assignment},
+    wire::ToWorker,
+};
 
 impl Control {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
-            Action::ExecZygote => self.exec_zygote(),
-            Action::KillZygote => {
-                if let Some(Err(error)) = self.zygote.as_mut().map(ZygoteHandle::kill) {
-                    self.parts.report.warn(format!("kill of the zygote: {error}"));
+            Action::ExecZygote { generation } => {
+                if let Err(reason) = self.exec_zygote(generation) {
+                    self.failures.push(Input::ZygoteExited { generation, reason });
                 }
             }
-            Action::Spawn { worker, slot } => self.spawn(worker, slot),
+            Action::KillZygote { generation } => {
+                let killed = self.zygotes.get_mut(&generation).map(ZygoteHandle::kill);
+                if let Some(Err(error)) = killed {
+                    self.parts.report.warn(format!("kill of zygote {generation}: {error}"));
+                }
+            }
+            Action::DropImage { generation } => drop(self.images.remove(&generation)),
+            Action::Spawn { worker, slot, generation } => self.spawn(worker, slot, generation),
             Action::Forget { worker } => {
                 self.parts.hub.forget(worker);
-                drop(self.parts.workers.remove(worker));
+                if let Some(gone) = self.parts.workers.remove(worker) {
+                    self.berths.leave(worker, gone.berth);
+                }
             }
-            Action::Admit { slot, listener } => {
-                self.parts.dispatcher.order(Order::Admit { listener, slot });
+            Action::Promote { worker } => self.promote(worker),
+            Action::Admit { worker, listener } => self.admit(worker, listener),
+            Action::Vacate { worker } => {
+                if let Some(berth) = self.berth_of(worker) {
+                    self.parts.dispatcher.order(Order::Vacate { berth });
+                }
             }
-            Action::Vacate { slot } => self.parts.dispatcher.order(Order::Vacate { slot }),
             Action::Drain { worker } => self.drain(worker),
             Action::Kill { worker } => {
                 let killed = self.parts.workers.by_id.get(&worker).map(|w| w.kill());
@@ -36,6 +50,14 @@ impl Control {
                     self.parts.report.warn(format!("kill of worker {worker}: {error}"));
                 }
             }
+            Action::Abort { worker } => {
+                let aborted = self.parts.workers.by_id.get(&worker).map(|w| w.abort());
+                if let Some(Err(error)) = aborted {
+                    self.parts.report.warn(format!("SIGABRT to worker {worker}: {error}"));
+                }
+            }
+            Action::Look => self.look(),
+            Action::Answer { order, outcome } => self.answer(order, outcome),
             Action::OpenDispatch => self.parts.dispatcher.order(Order::Open),
             Action::CloseListeners => {
                 self.listeners.close();
@@ -47,45 +69,101 @@ impl Control {
         }
     }
 
-    fn exec_zygote(&mut self) {
-        match ZygoteHandle::new() {
-            Ok((handle, link)) => {
-                self.zygote = Some(handle);
-                let order = main_thread::Order::Exec { link, generation: FIRST_GENERATION };
-                self.parts.main_thread.order(order);
+    /// Starts a zygote of the generation; a generation that has no program yet gets the one that is at
+    /// the path now.
+    fn exec_zygote(&mut self, generation: u32) -> Result<(), String> {
+        let image = match self.images.get(&generation) {
+            Some(image) => Arc::clone(image),
+            None => {
+                let first = generation == FIRST_GENERATION;
+                let image = if first { self.parts.image.same() } else { self.parts.image.renewed() };
+                let image: Arc<Image> = Arc::new(image?);
+                self.images.insert(generation, Arc::clone(&image));
+                image
             }
+        };
+        // The newest generation is the one of the reload, if there is one.
+        let newest = self.images.keys().last() == Some(&generation);
+        let stderr = self.capture.as_ref().filter(|_| newest).map(Capture::writer);
+        let (handle, link) =
+            ZygoteHandle::new(stderr.clone()).map_err(|error| format!("socketpair: {error}"))?;
+        self.zygotes.insert(generation, handle);
+        let order = main_thread::Order::Exec { generation, image, link, stderr };
+        self.parts.main_thread.order(order);
+        Ok(())
+    }
+
+    /// From now on the stderr of newcomers is kept.
+    pub(super) fn begin_capture(&mut self) {
+        match Capture::start() {
+            Ok(capture) => self.capture = Some(capture),
             Err(error) => {
-                let reason = format!("socketpair: {error}");
-                self.failures.push(Input::ZygoteExited { reason });
+                let text = format!("reload: stderr of the newcomers: {error}; it is not told again");
+                self.parts.report.warn(text);
             }
         }
     }
 
-    fn spawn(&mut self, worker: WorkerId, slot: usize) {
+    pub(super) fn end_capture(&mut self) {
+        self.capture = None;
+        self.zygotes.values_mut().for_each(ZygoteHandle::settle);
+    }
+
+    fn spawn(&mut self, worker: WorkerId, slot: usize, generation: u32) {
         let failed = |errno: Option<i32>| Input::SpawnFailed {
             worker,
             errno: errno.unwrap_or(nix::libc::EAGAIN),
         };
-        let ends = match self.parts.workers.add(worker, slot) {
+        let berth = self.berths.assign(worker, slot, self.parts.supervisor.sits(worker));
+        let ends = match self.parts.workers.add(worker, Assignment { slot, berth, generation }) {
             Ok(ends) => ends,
-            Err(error) => return self.failures.push(failed(error.raw_os_error())),
+            Err(error) => {
+                self.berths.leave(worker, berth);
+                return self.failures.push(failed(error.raw_os_error()));
+            }
         };
         let row = self.parts.workers.by_id.get(&worker).map_or(0, |w| w.row);
-        let asked = self.zygote.as_ref().map(|zygote| zygote.spawn(worker, slot, row, &ends));
+        let zygote = self.zygotes.get(&generation);
+        let asked = zygote.map(|zygote| zygote.spawn(worker, slot, row, &ends));
         if !matches!(asked, Some(Ok(()))) {
             return self.failures.push(failed(None));
         }
         self.parts.hub.add(worker, slot, ends.hub_mail);
     }
 
+    pub(super) fn berth_of(&self, worker: WorkerId) -> Option<usize> {
+        self.parts.workers.by_id.get(&worker).map(|w| w.berth)
+    }
+
+    /// The worker takes its slot's place: connections for the slot wait in its berth from now on.
+    fn promote(&mut self, worker: WorkerId) {
+        let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
+        self.berths.promote(handle.slot, handle.berth);
+        self.send(worker, &ToWorker::Promoted, None);
+        self.retire_berths();
+    }
+
+    fn admit(&mut self, worker: WorkerId, listener: ListenerId) {
+        if let Some(berth) = self.berth_of(worker) {
+            self.parts.dispatcher.order(Order::Admit { listener, berth });
+        }
+    }
+
+    /// Lets go of the berths that nobody is going to use again.
+    pub(super) fn retire_berths(&mut self) {
+        for berth in self.berths.retire(self.parts.supervisor.target()) {
+            self.parts.dispatcher.order(Order::Retire { berth });
+        }
+    }
+
     fn drain(&mut self, worker: WorkerId) {
-        let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
+        let Some(berth) = self.berth_of(worker) else { return };
         if self.dispatch_over {
             return self.send(worker, &ToWorker::Drain, None);
         }
         // The order follows when nothing can be dispatched to the worker any more.
-        self.leaving.insert(slot, worker);
-        self.parts.dispatcher.order(Order::Withdraw { slot });
+        self.leaving.insert(berth, worker);
+        self.parts.dispatcher.order(Order::Withdraw { berth });
     }
 
     pub(super) fn send(&mut self, worker: WorkerId, frame: &ToWorker, fd: Option<Arc<OwnedFd>>) {
@@ -97,9 +175,7 @@ impl Control {
 
     pub(super) fn end(&mut self, code: i32) {
         self.ended = true;
-        for waiting in self.waiting.drain(..) {
-            let _ = waiting.send(self.tally);
-        }
+        self.orders.end(self.tally);
         self.parts.desk.close();
         self.parts.hub.close();
         self.parts.main_thread.order(main_thread::Order::End { code });

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Control, FIRST_GENERATION, Input};
+use super::{Control, Input};
 use crate::{
     id::{ListenerId, WorkerId},
     link::LinkError,
@@ -18,6 +18,9 @@ use crate::{
 
 /// Frames read from one worker before the others get their turn.
 const FRAMES_AT_ONCE: usize = 32;
+
+/// Heartbeats within one `hang_timeout`.
+const BEATS: u32 = 8;
 
 /// More than a socket holds: all that a worker can have left behind. A process that it forked may hold
 /// the link open and go on writing, so there is a bound.
@@ -95,22 +98,23 @@ impl Control {
         if std::mem::replace(&mut handle.greeted, true) {
             return self.misbehaved(worker, "a second hello on its link".to_owned());
         }
-        let slot = handle.slot;
+        let (slot, generation) = (handle.slot, handle.generation);
         self.feed(Input::Greeted { worker });
         let config = &self.parts.config;
         let go = Go {
             slot,
-            generation: FIRST_GENERATION,
+            generation,
             flavor: config.flavor,
             worker_threads: config.worker_threads.unwrap_or(1),
+            heartbeat: config.hang_timeout.map(|timeout| timeout / BEATS),
         };
         self.send(worker, &ToWorker::Go(go), None);
     }
 
     fn bind(&mut self, worker: WorkerId, request: u32, key: Key, backlog: u32) {
         let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
-        let slot = handle.slot;
-        match self.listeners.open(key, backlog, slot, &handle.listeners) {
+        let berth = handle.berth;
+        match self.listeners.open(key, backlog, berth, &handle.listeners) {
             Err(refused) => self.answer_bind(worker, request, Err(refused), None),
             Ok(opened) => {
                 let (listener, addr) = (opened.listener, opened.addr);
@@ -119,7 +123,7 @@ impl Control {
                     self.parts.dispatcher.order(Order::Listen { listener, socket });
                 }
                 if let Some(queue) = opened.queue {
-                    self.parts.dispatcher.order(Order::Queue { listener, slot, queue });
+                    self.parts.dispatcher.order(Order::Queue { listener, berth, queue });
                 }
                 if let Some(handle) = self.parts.workers.by_id.get_mut(&worker) {
                     handle.listeners.insert(listener);
@@ -147,9 +151,9 @@ impl Control {
         let Some(socket) = self.listeners.get(listener).and_then(|l| l.socket.clone()) else {
             return;
         };
-        let Some(slot) = self.parts.supervisor.slot_of(worker) else { return };
+        let Some(berth) = self.berth_of(worker) else { return };
         // First, so that nothing is put into a queue that nobody is going to read.
-        self.parts.dispatcher.order(Order::Share { listener, slot });
+        self.parts.dispatcher.order(Order::Share { listener, berth });
         self.feed(Input::Accepting { worker, listener });
         self.send(worker, &ToWorker::Shared { request }, Some(socket));
     }
@@ -158,10 +162,10 @@ impl Control {
     /// looks like a drop may be the end of `main`, and then the next worker needs it.
     fn unlisten(&mut self, worker: WorkerId, listener: ListenerId) {
         let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
-        let slot = handle.slot;
+        let berth = handle.berth;
         handle.listeners.remove(&listener);
         self.feed(Input::Unlistened { worker, listener });
-        self.parts.dispatcher.order(Order::Unlisten { listener, slot });
+        self.parts.dispatcher.order(Order::Unlisten { listener, berth });
         // One entry for each, however often it binds and drops.
         self.dropped.retain(|d| (d.worker, d.listener) != (worker, listener));
         self.dropped.push_back(Dropped { at: Instant::now(), worker, listener });
@@ -179,7 +183,7 @@ impl Control {
             if self.parts.supervisor.is_draining(worker) || handle.listeners.contains(&listener) {
                 continue;
             }
-            if self.listeners.drop_by(listener, handle.slot) {
+            if self.listeners.drop_by(listener, handle.berth) {
                 self.parts.dispatcher.order(Order::Discard { listener });
             }
         }

@@ -33,11 +33,19 @@ impl Control {
     /// The supervisor learns that the worker has ended.
     pub(super) fn announce_end(&mut self, worker: WorkerId) {
         let Some(Reaped { status, .. }) = self.reaped.remove(&worker) else { return };
-        let (lost, _) = self.parts.workers.counts(worker);
+        let (lost, served) = self.parts.workers.counts(worker);
+        if let Some(handle) = self.parts.workers.by_id.get(&worker) {
+            // First, so that the slot's next worker finds its berth free.
+            self.berths.leave(worker, handle.berth);
+            self.ledger.fold(handle.slot, lost, served);
+        }
         self.feed(Input::Reaped { worker, status, lost });
         if let Some(gone) = self.parts.workers.remove(worker) {
-            self.leaving.remove(&gone.slot);
+            if self.leaving.get(&gone.berth) == Some(&worker) {
+                self.leaving.remove(&gone.berth);
+            }
         }
+        self.retire_berths();
     }
 
     pub(super) fn announce_overdue(&mut self) {

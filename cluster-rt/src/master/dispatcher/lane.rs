@@ -1,6 +1,6 @@
-//! One slot's place at one listener: its queue, whether it is available, whether it takes what it gets.
+//! One berth's place at one listener: its queue, whether it is available, whether it takes what it gets.
 //!
-//! Decides when a slot is passed over; does not decide whose turn it is.
+//! Decides when a berth is passed over; does not decide whose turn it is.
 
 use std::{
     sync::Arc,
@@ -12,16 +12,16 @@ use crate::handoff::{Connection, Queue, Refusal, WAITING_MAX};
 /// A queue from which nothing was taken for this long, though something waits, is not being served.
 pub(super) const STALLED: Duration = Duration::from_millis(250);
 
-/// A slot that stalled is tried again with one connection after this long, doubled up to the second.
+/// A berth that stalled is tried again with one connection after this long, doubled up to the second.
 const PROBE_FIRST: Duration = Duration::from_millis(250);
 const PROBE_LAST: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(super) struct Lane {
     queue: Arc<Queue>,
-    /// The slot's worker lives and accepts on this listener.
+    /// Its worker lives and accepts on this listener.
     admitted: bool,
-    /// The slot's worker accepts from the socket itself and takes nothing from the queue.
+    /// Its worker accepts from the socket itself and takes nothing from the queue.
     shared: bool,
     /// At most this many connections wait: counted up at each send, made exact by `refresh`.
     waiting: u64,
@@ -64,7 +64,7 @@ impl Lane {
         self.probe = None;
     }
 
-    /// Nothing is sent here until the slot's worker has ended.
+    /// Nothing is sent here until its worker has ended.
     pub(super) fn share(&mut self) {
         self.withdraw();
         self.shared = true;

@@ -1,4 +1,4 @@
-//! One listener in the dispatcher: its socket, the lanes of the slots, what it holds, its pauses.
+//! One listener in the dispatcher: its socket, the lanes of the berths, what it holds, its pauses.
 //!
 //! Accepting is tried only while somebody is available, except when closing: then everything that the
 //! kernel has accepted is taken, and held until somebody is.
@@ -43,7 +43,7 @@ pub(super) struct Trouble {
 pub(super) struct Listening {
     /// `None` once closed.
     socket: Option<Arc<OwnedFd>>,
-    /// By slot; a slot that never bound this listener has none.
+    /// By berth; one whose workers never bound this listener has none.
     lanes: Vec<Option<Lane>>,
     schedule: RoundRobin,
     /// Connections that no queue took. While accepting at most one, since accepting stops then; when
@@ -84,32 +84,43 @@ impl Listening {
         full.map(|lane| lane.queue().sending_end())
     }
 
-    pub(super) fn set_queue(&mut self, slot: usize, queue: Arc<Queue>) {
-        if self.lanes.len() <= slot {
-            self.lanes.resize_with(slot + 1, || None);
+    pub(super) fn set_queue(&mut self, berth: usize, queue: Arc<Queue>) {
+        if self.lanes.len() <= berth {
+            self.lanes.resize_with(berth + 1, || None);
         }
         let now = Instant::now();
-        match &mut self.lanes[slot] {
+        match &mut self.lanes[berth] {
             Some(lane) => lane.set_queue(queue, now),
             empty => *empty = Some(Lane::new(queue, now)),
         }
     }
 
-    pub(super) fn admit(&mut self, slot: usize) {
-        if let Some(Some(lane)) = self.lanes.get_mut(slot) {
+    pub(super) fn admit(&mut self, berth: usize) {
+        if let Some(Some(lane)) = self.lanes.get_mut(berth) {
             lane.admit(Instant::now());
         }
     }
 
-    pub(super) fn withdraw(&mut self, slot: usize) {
-        if let Some(Some(lane)) = self.lanes.get_mut(slot) {
+    pub(super) fn withdraw(&mut self, berth: usize) {
+        if let Some(Some(lane)) = self.lanes.get_mut(berth) {
             lane.withdraw();
         }
     }
 
-    pub(super) fn share(&mut self, slot: usize) {
+    /// Forgets the lane of a berth that nobody will be in again; `false` while something waits there.
+    pub(super) fn retire(&mut self, berth: usize) -> bool {
+        let Some(place) = self.lanes.get_mut(berth) else { return true };
+        let Some(lane) = place else { return true };
+        lane.refresh(Instant::now());
+        if lane.waiting() == 0 {
+            *place = None;
+        }
+        place.is_none()
+    }
+
+    pub(super) fn share(&mut self, berth: usize) {
         self.shared = true;
-        if let Some(Some(lane)) = self.lanes.get_mut(slot) {
+        if let Some(Some(lane)) = self.lanes.get_mut(berth) {
             lane.share();
         }
     }
@@ -276,7 +287,7 @@ impl Listening {
         }
     }
 
-    /// The slots whose queues were just found shut down. What waited in one is dispatched again.
+    /// The berths whose queues were just found shut down. What waited in one is dispatched again.
     pub(super) fn broken_lanes(&mut self, spare: &Spare) -> Vec<usize> {
         let mut broken = Vec::new();
         for at in 0..self.lanes.len() {
@@ -335,7 +346,7 @@ impl Listening {
         }
     }
 
-    /// Whether connections wait and no slot has a worker that accepts.
+    /// Whether connections wait and no berth has a worker that accepts.
     pub(super) fn needs_somebody(&self) -> bool {
         let waiting = !self.held.is_empty() || self.lanes.iter().flatten().any(|l| l.waiting() > 0);
         waiting && !self.lanes.iter().flatten().any(Lane::is_admitted)

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Action, EXIT_GAVE_UP, Supervisor,
-    record::{KilledFor, Sitting, Worker, is_fault},
+    record::{KilledFor, Place, Sitting, Worker, is_break_in, is_fault},
     stop::Phase,
 };
 use crate::{
@@ -37,14 +37,50 @@ impl Supervisor {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
+        let place = self.place(id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let (slot, cause) = (worker.slot, worker.cause(status));
         let pid = worker.pid.unwrap_or(0);
-        out.push(Action::Vacate { slot });
+        out.push(Action::Vacate { worker: id });
         out.push(Action::Emit(Event::Disconnected { worker: id, slot }));
-        out.push(Action::Emit(Event::Exited { worker: id, slot, pid, cause, status, lost }));
+        let exited = Event::Exited { worker: id, slot, pid, cause, status, lost };
+        let told = exited.to_string();
+        let reason = worker.fault.as_ref().map_or(told.clone(), |fault| format!("{told} ({fault})"));
+        out.push(Action::Emit(exited));
+        if cause != ExitCause::Hung && status.signal().is_some_and(is_break_in) {
+            self.crashed(worker.generation, now, out);
+        }
+        match place {
+            Place::Sitting => self.left_its_seat(&worker, status, cause, &reason, now, out),
+            Place::Successor if self.is_ending() => self.seats[slot].successor = None,
+            Place::Successor => {
+                self.successor_failed(&worker, &reason, now, out);
+                if self.seats.get(slot).is_some_and(|seat| {
+                    seat.sitting == Sitting::Empty && seat.successor.is_none()
+                }) {
+                    // The one that it was to replace has ended meanwhile.
+                    self.respawn(&worker, cause, now, out);
+                }
+            }
+            Place::Departed => {}
+        }
+    }
+
+    /// The worker that sat in a slot has ended.
+    fn left_its_seat(
+        &mut self,
+        worker: &Worker,
+        status: ExitStatus,
+        cause: ExitCause,
+        reason: &str,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let slot = worker.slot;
+        let seat = &mut self.seats[slot];
+        seat.worn = false;
         if worker.ready.is_some() {
-            self.seats[slot].listeners.clone_from(&worker.accepting);
+            seat.listeners.clone_from(&worker.accepting);
         }
         if let Some(code) = status.code().filter(|&code| code != 0) {
             self.last_code = code;
@@ -56,10 +92,22 @@ impl Supervisor {
         if self.is_ending() {
             return;
         }
-        match self.verdict(&worker, status, cause) {
+        let lived = worker.ready.map(|at| now.duration_since(at));
+        if fails_again(worker, cause, lived) != Fault::None || cause == ExitCause::Hung {
+            self.reload_lost_a_worker(worker.generation, reason, now, out);
+        }
+        if worker.ready.is_none() {
+            self.scaling_failed(slot, reason, out);
+        }
+        let seat = &self.seats[slot];
+        if seat.successor.as_ref().is_some_and(|s| s.generation == seat.generation) {
+            // Its replacement is under way.
+            return;
+        }
+        match self.verdict(worker, status, cause) {
             Verdict::End { code } => self.stop(code, now, out),
             Verdict::Leave => {}
-            Verdict::Respawn => self.respawn(&worker, cause, now, out),
+            Verdict::Respawn => self.respawn(worker, cause, now, out),
         }
     }
 
@@ -131,7 +179,8 @@ impl Supervisor {
     }
 
     pub(super) fn misbehaved(&mut self, id: WorkerId, what: &str, out: &mut Vec<Action>) {
-        let Some(worker) = self.workers.get(&id).filter(|w| w.killed.is_none()) else { return };
+        let Some(worker) = self.workers.get_mut(&id).filter(|w| w.killed.is_none()) else { return };
+        worker.fault = Some(what.to_owned());
         out.push(Action::Warn(format!("slot {} (worker {id}) is killed: {what}", worker.slot)));
         self.kill_worker(id, KilledFor::Misbehaving, out);
     }

@@ -7,19 +7,35 @@
 
 mod exit;
 mod record;
+mod reload;
+mod replace;
+mod scale;
 mod start;
 mod stop;
 #[cfg(test)]
+mod changes_tests;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
 mod timers;
+mod watch;
+mod zygotes;
 
-use std::{collections::BTreeMap, net::SocketAddr, process::ExitStatus, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 pub(crate) use self::exit::USAGE_CODES;
 use self::{
     record::{Seat, Sitting, Worker},
-    start::Zygote,
+    reload::Reload,
+    scale::Scaling,
     stop::Phase,
+    zygotes::Zygote,
 };
 use crate::{
     config::Config,
@@ -32,10 +48,10 @@ use crate::{
 pub(crate) enum Input {
     /// The master is up: begin.
     Start,
-    /// The zygote said hello.
-    ZygoteUp,
-    /// The zygote has ended, or could not be started.
-    ZygoteExited { reason: String },
+    /// The generation's zygote forks on request.
+    ZygoteUp { generation: u32 },
+    /// The generation's zygote has ended, or could not be started.
+    ZygoteExited { generation: u32, reason: String },
     /// A worker's process exists.
     Spawned { worker: WorkerId, pid: u32 },
     /// A worker's process could not be made.
@@ -66,6 +82,14 @@ pub(crate) enum Input {
     ListenersClosed,
     /// After `CloseListeners`: connections wait, and no worker is there to serve them.
     ConnectionsWait,
+    /// After `Look`: what the rows and the kernel say of the workers.
+    Looked { signs: Vec<Signs> },
+    /// Change the number of slots.
+    Scale { order: OrderId, target: usize },
+    /// Replace the slot's worker.
+    Respawn { order: OrderId, slot: usize },
+    /// Replace all workers by those of a new generation.
+    Reload { order: OrderId },
     /// End gracefully with this exit code.
     Stop { code: i32 },
     /// An INT from the terminal: the first stops, a later one kills.
@@ -76,25 +100,64 @@ pub(crate) enum Input {
     Tick,
 }
 
+/// Names an order until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OrderId(pub(crate) u64);
+
+/// What came of an order that is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    Scaled { from: usize, to: usize },
+    Replaced { slot: usize, before: Option<WorkerId>, worker: WorkerId },
+    Reloaded { generation: u32 },
+}
+
+/// How an order ended; an error says why in words.
+pub(crate) type Outcome = Result<Done, String>;
+
+/// What a look finds about one worker. The first and the last but one are the worker's own words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signs {
+    pub(crate) worker: WorkerId,
+    /// Its heartbeat: any change is life; 0 before the first.
+    pub(crate) beat: u64,
+    /// How long it has been waiting for a processor since it was made.
+    pub(crate) starved: Duration,
+    /// Connections it has received.
+    pub(crate) connections: u64,
+    /// Its resident memory in bytes.
+    pub(crate) rss: u64,
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
-    /// Start a zygote.
-    ExecZygote,
-    /// SIGKILL the zygote.
-    KillZygote,
-    /// Ask the zygote for a worker.
-    Spawn { worker: WorkerId, slot: usize },
+    /// Start a zygote of this generation.
+    ExecZygote { generation: u32 },
+    /// SIGKILL the generation's zygote.
+    KillZygote { generation: u32 },
+    /// The generation is over: let go of its program.
+    DropImage { generation: u32 },
+    /// Ask the generation's zygote for a worker.
+    Spawn { worker: WorkerId, slot: usize, generation: u32 },
     /// Close the link of a worker that may never have come to be.
     Forget { worker: WorkerId },
-    /// Dispatch connections of this listener to the slot.
-    Admit { slot: usize, listener: ListenerId },
-    /// Dispatch nothing more to the slot; its worker has ended.
-    Vacate { slot: usize },
+    /// The worker sits in its slot from now on, in the place of another.
+    Promote { worker: WorkerId },
+    /// Dispatch connections of this listener to the worker.
+    Admit { worker: WorkerId, listener: ListenerId },
+    /// Dispatch nothing more to the worker, which has ended.
+    Vacate { worker: WorkerId },
     /// Dispatch nothing more to the worker, then order it to drain.
     Drain { worker: WorkerId },
     /// SIGKILL the worker.
     Kill { worker: WorkerId },
+    /// SIGABRT the worker.
+    Abort { worker: WorkerId },
+    /// Look at all workers; then `Input::Looked`.
+    Look,
+    /// Tell who gave the order.
+    Answer { order: OrderId, outcome: Outcome },
     /// Begin to take connections from the listeners.
     OpenDispatch,
     /// Accept what waits, dispatch it, close; then `Input::ListenersClosed`.
@@ -107,6 +170,19 @@ pub(crate) enum Action {
     End { code: i32 },
 }
 
+impl Action {
+    /// The answer to an order that comes when the cluster is on its way to the end.
+    fn refuse(order: OrderId) -> Self {
+        Self::Answer { order, outcome: Err(STOPPING.to_owned()) }
+    }
+}
+
+/// Why an order is refused while the cluster ends.
+pub(crate) const STOPPING: &str = "the cluster is stopping";
+
+/// The generation of the code that the master was started with.
+pub(crate) const FIRST_GENERATION: u32 = 1;
+
 /// What exit code the cluster ends with when it gives up.
 pub(crate) const EXIT_GAVE_UP: i32 = 70;
 
@@ -115,22 +191,33 @@ pub(crate) const EXIT_GAVE_UP: i32 = 70;
 pub(crate) struct Supervisor {
     /// The options in force.
     rules: Config,
+    /// For what is drawn by chance.
+    seed: u64,
+    begun: Instant,
     phase: Phase,
-    zygote: Zygote,
+    /// By generation.
+    zygotes: BTreeMap<u32, Zygote>,
     /// By slot. Their number is the target.
     seats: Vec<Seat>,
     /// The workers that live, or whose spawn was asked for.
     workers: BTreeMap<WorkerId, Worker>,
+    /// That of the last reload that went well: what a new slot gets.
+    generation: u32,
+    /// The last number given to a generation.
+    last_generation: u32,
+    reload: Option<Reload>,
+    /// Who waits for the reload after this one, if somebody does.
+    next_reload: Option<Vec<OrderId>>,
+    scaling: Option<Scaling>,
+    /// When the workers were looked at last, and what time that look covers.
+    looked: Option<Instant>,
+    look_covers: Duration,
     /// The next identity; never given twice.
     next_worker: u64,
     /// Whether any worker was ever ready.
     ever_ready: bool,
     /// Failed starts in a row while no worker was ready.
     failed_starts: u32,
-    /// The zygote has made a worker since the last one ended.
-    zygote_served: bool,
-    /// Failed starts of the zygote in a row.
-    failed_zygotes: u32,
     /// When the dispatcher is to begin; `None` before the first worker is ready and after it has begun.
     open_at: Option<Instant>,
     opened: bool,
@@ -143,19 +230,27 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of `target` slots that has not begun.
-    pub(crate) fn new(rules: Config, target: usize) -> Self {
+    /// A supervisor of `target` slots that has not begun; what it draws by chance comes from `seed`.
+    pub(crate) fn new(rules: Config, target: usize, seed: u64, now: Instant) -> Self {
+        let seat = |_| Seat::new(Sitting::NotBegun, FIRST_GENERATION);
         Self {
             rules,
+            seed,
+            begun: now,
             phase: Phase::Running,
-            zygote: Zygote::Absent { retry: None },
-            seats: (0..target).map(|_| Seat::default()).collect(),
+            zygotes: BTreeMap::new(),
+            seats: (0..target).map(seat).collect(),
             workers: BTreeMap::new(),
+            generation: FIRST_GENERATION,
+            last_generation: FIRST_GENERATION,
+            reload: None,
+            next_reload: None,
+            scaling: None,
+            looked: None,
+            look_covers: Duration::ZERO,
             next_worker: 1,
             ever_ready: false,
             failed_starts: 0,
-            zygote_served: false,
-            failed_zygotes: 0,
             open_at: None,
             opened: false,
             last_code: 0,
@@ -173,11 +268,26 @@ impl Supervisor {
         out
     }
 
+    /// Begins what has become possible: the next step of a reload, else a replacement somebody wishes.
+    fn advance(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.advance_reload(now, out);
+        if self.reload.is_none() {
+            self.renew_one(now, out);
+        }
+        self.look_after_scaling(out);
+        self.release_zygotes(out);
+    }
+
     fn take(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
             Input::Start => self.begin(now, out),
-            Input::ZygoteUp => self.zygote_up(),
-            Input::ZygoteExited { reason } => self.zygote_exited(&reason, now, out),
+            Input::ZygoteUp { generation } => self.zygote_up(generation),
+            Input::ZygoteExited { generation, reason } => {
+                self.zygote_exited(generation, reason, now, out);
+            }
             Input::Spawned { worker, pid } => self.spawned(worker, pid, now, out),
             Input::SpawnFailed { worker, errno } => self.spawn_failed(worker, errno, now, out),
             Input::Greeted { worker } => self.with(worker, |w| w.greeted = true),
@@ -210,6 +320,10 @@ impl Supervisor {
             Input::Reaped { worker, status, lost } => self.reaped(worker, status, lost, now, out),
             Input::ListenersClosed => self.listeners_closed(now, out),
             Input::ConnectionsWait => self.connections_wait = true,
+            Input::Looked { signs } => self.looked_at(&signs, now, out),
+            Input::Scale { order, target } => self.scale_ordered(order, target, now, out),
+            Input::Respawn { order, slot } => self.respawn_ordered(order, slot, out),
+            Input::Reload { order } => self.reload_ordered(order, out),
             Input::Stop { code } => self.stop(code, now, out),
             Input::Interrupt => self.interrupt(now, out),
             Input::Kill { code } => self.kill(code, out),
@@ -222,16 +336,36 @@ impl Supervisor {
         self.timers().map(|(at, _)| at).min()
     }
 
-    /// The workers that live: identity, slot, pid, state.
-    pub(crate) fn workers(
-        &self,
-    ) -> impl Iterator<Item = (WorkerId, usize, Option<u32>, WorkerState)> + '_ {
-        self.workers.iter().map(|(&id, w)| (id, w.slot, w.pid, w.state()))
+    /// The generation of the last reload that went well.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
     }
 
-    /// The slot of a worker that lives.
-    pub(crate) fn slot_of(&self, worker: WorkerId) -> Option<usize> {
-        self.workers.get(&worker).map(|w| w.slot)
+    /// The workers that live.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = Known> + '_ {
+        self.workers.iter().map(|(&worker, w)| Known {
+            worker,
+            slot: w.slot,
+            generation: w.generation,
+            pid: w.pid,
+            state: w.state(),
+            silent: (w.heart.beat != 0).then_some(w.heart.elapsed),
+        })
+    }
+
+    /// Whether the worker sits in its slot, or will as soon as it is there.
+    pub(crate) fn sits(&self, worker: WorkerId) -> bool {
+        self.place(worker) == record::Place::Sitting
+    }
+
+    /// Whether the worker was replaced or scaled away.
+    pub(crate) fn is_departed(&self, worker: WorkerId) -> bool {
+        self.place(worker) == record::Place::Departed
+    }
+
+    /// Whether the cluster is on its way to the end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.phase != Phase::Running
     }
 
     /// Whether the worker is on its way out.
@@ -257,6 +391,19 @@ impl Supervisor {
 
     /// Whether some slot is waiting for a worker to be spawned, now or later.
     fn any_scheduled(&self) -> bool {
-        self.seats.iter().any(|seat| matches!(seat.sitting, Sitting::Due(_)))
+        let due = |seat: &Seat| matches!(seat.sitting, Sitting::Due(_)) || seat.successor.is_some();
+        self.seats.iter().any(due)
     }
+}
+
+/// What the supervisor knows of a worker that lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) worker: WorkerId,
+    pub(crate) slot: usize,
+    pub(crate) generation: u32,
+    pub(crate) pid: Option<u32>,
+    pub(crate) state: WorkerState,
+    /// How old its heartbeat was at the last look; `None` if nobody looks.
+    pub(crate) silent: Option<Duration>,
 }

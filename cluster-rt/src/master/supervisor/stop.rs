@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::{
     Action, Supervisor,
     record::{KilledFor, Sitting},
-    start::Zygote,
 };
 use crate::{
     event::{Event, WorkerState},
@@ -68,10 +67,21 @@ impl Supervisor {
         if self.phase != Phase::Running {
             return;
         }
+        self.abandon_changes(out);
         if self.rules.stop_delay.is_zero() || self.workers.is_empty() {
             return self.close_listeners(code, now, out);
         }
         self.phase = Phase::Delaying { until: now + self.rules.stop_delay, code };
+    }
+
+    /// What was being changed about the cluster is not changed any more.
+    fn abandon_changes(&mut self, out: &mut Vec<Action>) {
+        self.dismiss_successors(|_| true, out);
+        self.abandon_reload(out);
+        self.abandon_scaling(out);
+        for seat in &mut self.seats {
+            out.extend(std::mem::take(&mut seat.orders).into_iter().map(Action::refuse));
+        }
     }
 
     pub(super) fn interrupt(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -103,7 +113,7 @@ impl Supervisor {
         for id in self.workers.keys().copied().collect::<Vec<_>>() {
             self.drain(id, now, out);
         }
-        self.kill_zygote(out);
+        self.kill_zygotes(out);
     }
 
     /// Orders one worker to drain; a worker that does not run `main` yet has nothing to finish.
@@ -125,6 +135,7 @@ impl Supervisor {
         if matches!(self.phase, Phase::Killing { .. } | Phase::Ended) {
             return;
         }
+        self.abandon_changes(out);
         self.phase = Phase::Killing { code };
         for seat in &mut self.seats {
             if !matches!(seat.sitting, Sitting::Taken(_)) {
@@ -134,7 +145,7 @@ impl Supervisor {
         for id in self.workers.keys().copied().collect::<Vec<_>>() {
             self.kill_worker(id, KilledFor::Stop, out);
         }
-        self.kill_zygote(out);
+        self.kill_zygotes(out);
     }
 
     pub(super) fn kill_worker(&mut self, id: WorkerId, why: KilledFor, out: &mut Vec<Action>) {
@@ -146,7 +157,7 @@ impl Supervisor {
         }
     }
 
-    /// No worker is left: the zygote goes, and when that is reaped, the master.
+    /// No worker is left: the zygotes go, and when they are reaped, the master.
     pub(super) fn end(&mut self, out: &mut Vec<Action>) {
         let code = match self.phase {
             Phase::Draining { code } | Phase::Killing { code } => code,
@@ -154,8 +165,8 @@ impl Supervisor {
                 return;
             }
         };
-        self.kill_zygote(out);
-        if matches!(self.zygote, Zygote::Absent { .. }) {
+        self.kill_zygotes(out);
+        if self.no_zygote_lives() {
             self.phase = Phase::Ended;
             out.push(Action::End { code });
         }

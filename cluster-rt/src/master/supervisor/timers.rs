@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::{
     Action, Supervisor,
-    record::{KilledFor, Sitting},
-    start::{SETTLED, Zygote},
+    record::{KilledFor, Place, Sitting, Stage, Worker},
+    start::SETTLED,
     stop::{Phase, TERM_SETTLE},
 };
 use crate::{id::WorkerId, wire::HANDSHAKE_TIMEOUT};
@@ -18,10 +18,27 @@ pub(super) enum Timer {
     Spawn {
         slot: usize,
     },
+    SpawnSuccessor {
+        slot: usize,
+    },
+    /// The newcomer on trial has lived long enough.
+    TrialOver {
+        slot: usize,
+    },
+    /// A replacement that failed may be tried again.
+    RenewAgain {
+        slot: usize,
+    },
     Follow,
     OpenDispatch,
-    StartZygote,
-    ZygoteOverdue,
+    StartZygote {
+        generation: u32,
+    },
+    ZygoteOverdue {
+        generation: u32,
+    },
+    /// Look whether workers hang or are past a limit.
+    Look,
     /// No hello came.
     Silent(WorkerId),
     NotReady(WorkerId),
@@ -29,6 +46,9 @@ pub(super) enum Timer {
     ReadyByRunning(WorkerId),
     StopAsked(WorkerId),
     DrainOver(WorkerId),
+    Worn(WorkerId),
+    /// SIGABRT did not end it.
+    AbortOver(WorkerId),
     /// The link was closed, and the worker did not end.
     LinkClosed(WorkerId),
     StopDelayOver {
@@ -44,10 +64,6 @@ const LINK_CLOSED_GRACE: std::time::Duration = std::time::Duration::from_secs(2)
 
 impl Supervisor {
     pub(super) fn timers(&self) -> impl Iterator<Item = (Instant, Timer)> + '_ {
-        let retry = match self.zygote {
-            Zygote::Absent { retry } if self.wants_workers() => retry,
-            _ => None,
-        };
         let phase = match self.phase {
             Phase::Delaying { until, code } => Some((until, Timer::StopDelayOver { code })),
             Phase::Closing { deadline, code } => Some((deadline, Timer::ClosingOver { code })),
@@ -55,19 +71,41 @@ impl Supervisor {
         };
         let own = [
             phase,
-            retry.map(|at| (at, Timer::StartZygote)),
-            self.zygote_due().map(|at| (at, Timer::ZygoteOverdue)),
+            self.look_at().map(|at| (at, Timer::Look)),
             self.follow_at().map(|at| (at, Timer::Follow)),
             self.open_at.map(|at| (at, Timer::OpenDispatch)),
         ];
-        own.into_iter().flatten().chain(self.seat_timers()).chain(self.worker_timers())
+        own.into_iter()
+            .flatten()
+            .chain(self.zygote_timers())
+            .chain(self.seat_timers())
+            .chain(self.worker_timers())
+    }
+
+    fn zygote_timers(&self) -> impl Iterator<Item = (Instant, Timer)> + '_ {
+        let retries = self.zygote_retries();
+        let retries = retries.map(|(at, generation)| (at, Timer::StartZygote { generation }));
+        let overdue = self.zygotes_due();
+        retries.chain(overdue.map(|(at, generation)| (at, Timer::ZygoteOverdue { generation })))
     }
 
     fn seat_timers(&self) -> impl Iterator<Item = (Instant, Timer)> + '_ {
-        let may_spawn = self.may_spawn();
-        self.seats.iter().enumerate().filter_map(move |(slot, seat)| match seat.sitting {
-            Sitting::Due(at) if may_spawn => Some((at, Timer::Spawn { slot })),
-            _ => None,
+        self.seats.iter().enumerate().flat_map(|(slot, seat)| {
+            let sitting = match seat.sitting {
+                Sitting::Due(at) if self.may_spawn(seat.generation) => {
+                    Some((at, Timer::Spawn { slot }))
+                }
+                _ => None,
+            };
+            let successor = seat.successor.as_ref().and_then(|successor| match successor.stage {
+                Stage::Due(at) if self.may_spawn(successor.generation) => {
+                    Some((at, Timer::SpawnSuccessor { slot }))
+                }
+                _ => None,
+            });
+            let trial = self.trial_over(slot).map(|at| (at, Timer::TrialOver { slot }));
+            let again = seat.not_before.map(|at| (at, Timer::RenewAgain { slot }));
+            [sitting, successor, trial, again].into_iter().flatten()
         })
     }
 
@@ -76,11 +114,12 @@ impl Supervisor {
             move |(&id, w)| {
                 let draining = w.drain_until.is_some();
                 let starting = w.ready.is_none() && !draining;
-                let unbound = w.online.filter(|_| starting && !w.bound);
                 [
                     (!w.greeted).then_some((w.since + HANDSHAKE_TIMEOUT, Timer::Silent(id))),
                     starting.then_some((w.since + self.rules.start_timeout, Timer::NotReady(id))),
-                    unbound.map(|at| (at + SETTLED, Timer::ReadyByRunning(id))),
+                    self.ready_by_running(id, w).map(|at| (at, Timer::ReadyByRunning(id))),
+                    self.worn_at(id, w).map(|at| (at, Timer::Worn(id))),
+                    Self::abort_over(w).map(|at| (at, Timer::AbortOver(id))),
                     w.stop_asked
                         .filter(|_| !draining)
                         .map(|at| (at + TERM_SETTLE, Timer::StopAsked(id))),
@@ -93,10 +132,21 @@ impl Supervisor {
         )
     }
 
+    /// When a worker that binds nothing is ready. Not one that is to replace a worker that listens: it
+    /// may still be waiting for a database, and then fail.
+    fn ready_by_running(&self, id: WorkerId, worker: &Worker) -> Option<Instant> {
+        let starting = worker.ready.is_none() && worker.drain_until.is_none();
+        let at = worker.online.filter(|_| starting && !worker.bound)? + SETTLED;
+        let proves_itself = self.place(id) == Place::Successor && !self.required(id).is_empty();
+        (!proves_itself).then_some(at)
+    }
+
     /// Carries out every timer that has run out, also those that follow from others.
     pub(super) fn run_timers(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while let Some((_, timer)) = self.timers().filter(|&(at, _)| at <= now).min_by_key(|t| t.0)
-        {
+        loop {
+            self.advance(now, out);
+            let due = self.timers().filter(|&(at, _)| at <= now).min_by_key(|timer| timer.0);
+            let Some((_, timer)) = due else { return };
             self.run_timer(timer, now, out);
         }
     }
@@ -110,22 +160,23 @@ impl Supervisor {
                 self.opened = true;
                 out.push(Action::OpenDispatch);
             }
-            Timer::StartZygote => self.exec_zygote(now, out),
-            Timer::ZygoteOverdue => {
-                let limit = HANDSHAKE_TIMEOUT.as_secs();
-                out.push(Action::Warn(format!("the zygote did not answer for {limit} s: killed")));
-                self.kill_zygote(out);
-            }
+            Timer::SpawnSuccessor { slot } => self.spawn_successor(slot, now, out),
+            Timer::TrialOver { slot } => self.promote(slot, now, out),
+            Timer::RenewAgain { slot } => self.seats[slot].not_before = None,
+            Timer::StartZygote { generation } => self.exec_zygote(generation, now, out),
+            Timer::ZygoteOverdue { generation } => self.zygote_overdue(generation, out),
+            Timer::Look => self.look(now, out),
+            Timer::Worn(worker) => self.wear_out(worker),
+            Timer::AbortOver(worker) => self.kill_worker(worker, KilledFor::Hung, out),
             Timer::Silent(worker) => {
                 let limit = HANDSHAKE_TIMEOUT.as_secs();
                 self.misbehaved(worker, &format!("no hello on its link for {limit} s"), out);
             }
             Timer::NotReady(worker) => {
-                let limit = self.rules.start_timeout;
-                out.push(Action::Warn(format!(
-                    "worker {worker} is killed: not ready {} after its spawn (start_timeout)",
-                    humantime::format_duration(limit)
-                )));
+                let limit = humantime::format_duration(self.rules.start_timeout);
+                let fault = format!("not ready {limit} after its spawn (start_timeout)");
+                out.push(Action::Warn(format!("worker {worker} is killed: {fault}")));
+                self.with(worker, |w| w.fault = Some(fault));
                 self.kill_worker(worker, KilledFor::StartTimeout, out);
             }
             Timer::ReadyByRunning(worker) => self.ready(worker, now, out),

@@ -1,0 +1,75 @@
+//! Looking at the workers from outside: what their rows and the kernel say of them.
+//!
+//! Reads only; what follows is the supervisor's.
+
+use std::time::Duration;
+
+use super::{Control, Input};
+use crate::{
+    master::supervisor::{Known, Signs},
+    stats::{SlotStats, Stats},
+    sys::process,
+};
+
+impl Control {
+    /// Gives the supervisor the signs of life that it asked for.
+    pub(super) fn look(&mut self) {
+        let config = &self.parts.config;
+        let (hearts, memory) = (config.hang_timeout.is_some(), config.recycle.rss.is_some());
+        let workers = &self.parts.workers;
+        let signs = workers.by_id.iter().filter_map(|(&worker, handle)| {
+            let pid = handle.pid()?.unsigned_abs();
+            let (active, served) = workers.counts(worker);
+            Some(Signs {
+                worker,
+                beat: if hearts { workers.beat(worker) } else { 0 },
+                starved: hearts.then(|| process::starved(pid)).flatten().unwrap_or(Duration::ZERO),
+                connections: active.saturating_add(served),
+                rss: memory.then(|| process::resident(pid)).flatten().unwrap_or(0),
+            })
+        });
+        let signs = signs.collect();
+        self.failures.push(Input::Looked { signs });
+    }
+
+    /// The cluster in numbers, all but the memory.
+    pub(super) fn stats(&self) -> Stats {
+        let supervisor = &self.parts.supervisor;
+        let known: Vec<Known> = supervisor.workers().collect();
+        let departed = known.iter().filter(|k| supervisor.is_departed(k.worker)).count();
+        let slots = (0..supervisor.target()).map(|slot| self.slot_stats(slot, &known)).collect();
+        Stats { generation: supervisor.generation(), departed, slots }
+    }
+
+    fn slot_stats(&self, slot: usize, known: &[Known]) -> SlotStats {
+        let account = self.ledger.of(slot);
+        let of_slot = || known.iter().filter(|k| k.slot == slot);
+        let sitting = of_slot().find(|k| self.parts.supervisor.sits(k.worker));
+        let counts = |k: &Known| self.parts.workers.counts(k.worker);
+        let (active, served) = of_slot().map(counts).fold((0_u64, account.served), |sum, (a, s)| {
+            (sum.0.saturating_add(a), sum.1.saturating_add(s))
+        });
+        let berths = of_slot().filter_map(|k| self.berth_of(k.worker));
+        SlotStats {
+            slot,
+            worker: sitting.map(|k| k.worker),
+            pid: sitting.and_then(|k| k.pid),
+            generation: sitting.map(|k| k.generation),
+            state: sitting.map(|k| k.state),
+            received: served.saturating_add(active).saturating_add(account.lost),
+            active,
+            served,
+            lost: account.lost,
+            waiting: berths.map(|berth| self.listeners.waiting(berth)).sum(),
+            respawns: account.respawns,
+            last_exit: account.last_exit,
+            heartbeat_age: sitting.and_then(|k| k.silent),
+            rss: None,
+            pss: None,
+        }
+    }
+
+    pub(super) fn report_stats(&self) {
+        self.parts.report.stats(self.stats());
+    }
+}

@@ -1,0 +1,274 @@
+//! The rolling reload: a new generation takes the slots one by one, or nothing changes.
+//!
+//! The first slot is a trial. Whatever fails ends the reload: newcomers are dismissed, and slots that
+//! were replaced already go back to the old generation, replacement first. One reload at a time; one
+//! more may wait, for everybody who asked meanwhile.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use super::{
+    Action, Done, OrderId, Supervisor,
+    record::{Sitting, Stage, Successor, Why},
+    stop::Phase,
+};
+use crate::{event::Event, policy::backoff};
+
+#[derive(Debug)]
+pub(super) struct Reload {
+    pub(super) generation: u32,
+    step: Step,
+    /// Who waits for its end.
+    orders: Vec<OrderId>,
+}
+
+/// How far a reload has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// It waits for the start to be over, and for drains: no more than two generations drain at once.
+    Held,
+    /// The new generation's zygote is starting.
+    Zygote,
+    /// One newcomer is on trial.
+    Trial,
+    /// The other slots follow.
+    Rolling,
+    /// It has failed: slots go back to the old generation.
+    Back { reason: String },
+}
+
+impl Supervisor {
+    pub(super) fn reload_ordered(&mut self, order: OrderId, out: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            return out.push(Action::refuse(order));
+        }
+        match &self.reload {
+            Some(_) => self.next_reload.get_or_insert_default().push(order),
+            None => self.begin_reload(vec![order], out),
+        }
+    }
+
+    fn begin_reload(&mut self, orders: Vec<OrderId>, out: &mut Vec<Action>) {
+        self.last_generation += 1;
+        let generation = self.last_generation;
+        self.reload = Some(Reload { generation, step: Step::Held, orders });
+        out.push(Action::Emit(Event::ReloadStarted { generation }));
+    }
+
+    /// Takes the reload as far as it can go now.
+    pub(super) fn advance_reload(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let Some(reload) = &self.reload else { return };
+        let generation = reload.generation;
+        match reload.step {
+            Step::Held if !self.is_starting() && self.draining_generations() < 2 => {
+                self.set_step(Step::Zygote);
+                self.exec_zygote(generation, now, out);
+            }
+            Step::Zygote if self.is_up(generation) => {
+                self.set_step(Step::Trial);
+                self.roll(generation, 1, now, out);
+            }
+            Step::Trial => self.roll(generation, 1, now, out),
+            Step::Rolling => self.roll(generation, usize::MAX, now, out),
+            Step::Back { .. } => self.roll_back(generation, now, out),
+            Step::Held | Step::Zygote => {}
+        }
+    }
+
+    /// Begins replacements, at most so many at a time and within the surplus; when there is nothing to
+    /// replace, it is done.
+    fn roll(&mut self, generation: u32, most: usize, now: Instant, out: &mut Vec<Action>) {
+        let old = |slot: &usize| {
+            let seat = &self.seats[*slot];
+            seat.generation != generation && (seat.sitting != Sitting::Empty)
+        };
+        let left: Vec<usize> = (0..self.seats.len()).filter(old).collect();
+        if left.is_empty() && self.successions() == 0 {
+            return self.reload_done(generation, out);
+        }
+        for slot in left {
+            if self.successions() >= most || self.surplus() >= self.rules.surplus {
+                return;
+            }
+            match &self.seats[slot].successor {
+                None => self.begin_succession(slot, Why::Reload, generation, now, out),
+                // A renewal that was under way when the reload was asked for.
+                Some(_) => continue,
+            }
+        }
+    }
+
+    /// The newcomer in this slot is on trial.
+    pub(super) fn is_on_trial(&self, slot: usize) -> bool {
+        let trial = self.reload.as_ref().is_some_and(|reload| reload.step == Step::Trial);
+        let why = self.seats.get(slot).and_then(|seat| seat.successor.as_ref()).map(|s| s.why);
+        trial && why == Some(Why::Reload)
+    }
+
+    /// A newcomer has taken its seat.
+    pub(super) fn reload_promoted(&mut self, slot: usize) {
+        let generation = self.seats[slot].generation;
+        if let Some(reload) = &mut self.reload {
+            if reload.step == Step::Trial && reload.generation == generation {
+                reload.step = Step::Rolling;
+            }
+        }
+    }
+
+    fn reload_done(&mut self, generation: u32, out: &mut Vec<Action>) {
+        self.generation = generation;
+        out.push(Action::Emit(Event::ReloadFinished { generation }));
+        self.end_reload(&Ok(Done::Reloaded { generation }), out);
+    }
+
+    fn end_reload(&mut self, outcome: &super::Outcome, out: &mut Vec<Action>) {
+        if let Some(reload) = self.reload.take() {
+            self.answer_all(reload.orders, outcome.clone(), out);
+        }
+        if let Some(orders) = self.next_reload.take() {
+            self.begin_reload(orders, out);
+        }
+    }
+
+    /// Ends the reload that is under way, and begins to put back what it has changed.
+    pub(super) fn fail_reload(&mut self, reason: &str, now: Instant, out: &mut Vec<Action>) {
+        let Some(reload) = &self.reload else { return };
+        if matches!(reload.step, Step::Back { .. }) {
+            return;
+        }
+        let generation = reload.generation;
+        self.set_step(Step::Back { reason: reason.to_owned() });
+        self.dismiss_successors(|successor| successor.why == Why::Reload, out);
+        // From now on the old generation is where a respawn comes from.
+        let mut replaced = 0;
+        for seat in self.seats.iter_mut().filter(|seat| seat.generation == generation) {
+            seat.generation = self.generation;
+            replaced += 1;
+        }
+        out.push(Action::Warn(format!(
+            "reload to generation {generation} failed: {reason}; slots to put back: {replaced}"
+        )));
+        self.ensure_zygote(self.generation, now, out);
+    }
+
+    /// Begins to put slots back; when none runs the new generation any more, the failure is told.
+    fn roll_back(&mut self, generation: u32, now: Instant, out: &mut Vec<Action>) {
+        let newcomer = |slot: &usize| {
+            let seat = &self.seats[*slot];
+            let Sitting::Taken(id) = seat.sitting else { return false };
+            seat.generation != generation
+                && self.workers.get(&id).is_some_and(|w| w.generation == generation)
+        };
+        let left: Vec<usize> = (0..self.seats.len()).filter(newcomer).collect();
+        if left.is_empty() && self.successions() == 0 {
+            return self.reload_failed(generation, out);
+        }
+        for slot in left {
+            // What drains does not hold this up: what is wrong has to go.
+            if self.successions() >= self.rules.surplus {
+                return;
+            }
+            if self.seats[slot].successor.is_none() {
+                let old = self.seats[slot].generation;
+                self.begin_succession(slot, Why::Rollback, old, now, out);
+            }
+        }
+    }
+
+    /// A worker of the old generation failed to start. Tried again, but not for ever: the newcomer in
+    /// the slot serves, and a better reload must not have to wait.
+    pub(super) fn rollback_failed(
+        &mut self,
+        slot: usize,
+        reason: &str,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let any_ready = self.any_ready();
+        let Some(generation) = self.reload.as_ref().map(|reload| reload.generation) else { return };
+        let seat = &mut self.seats[slot];
+        seat.faults = seat.faults.saturating_add(1);
+        out.push(Action::Warn(format!("putting slot {slot} back failed: {reason}")));
+        if seat.faults >= self.rules.give_up {
+            seat.faults = 0;
+            seat.generation = generation;
+            return;
+        }
+        let delay = backoff::delay(self.rules.backoff, seat.faults, any_ready);
+        let (why, generation) = (Why::Rollback, seat.generation);
+        let again = Stage::Due(now + delay);
+        seat.successor = Some(Successor { why, generation, stage: again });
+    }
+
+    fn reload_failed(&mut self, generation: u32, out: &mut Vec<Action>) {
+        let Some(Step::Back { reason }) = self.reload.as_ref().map(|r| r.step.clone()) else {
+            return;
+        };
+        let kept = |seat: &&super::record::Seat| seat.generation == generation;
+        let kept = self.seats.iter().filter(kept).count();
+        let text = match kept {
+            0 => reason,
+            _ => format!("{reason}; {kept} slots could not be put back and run the new generation"),
+        };
+        out.push(Action::Emit(Event::ReloadFailed { generation, reason: text.clone() }));
+        self.end_reload(&Err(text), out);
+    }
+
+    /// The zygote of a generation has ended without having been told to. Whether the reload ends with
+    /// that before anything came of it, so that nobody needs the generation.
+    pub(super) fn reload_lost_its_zygote(
+        &mut self,
+        generation: u32,
+        failures: u32,
+        reason: &str,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let Some(reload) = self.reload.as_ref().filter(|r| r.generation == generation) else {
+            return false;
+        };
+        let nothing_came = reload.step == Step::Zygote;
+        let rolling = matches!(reload.step, Step::Trial | Step::Rolling);
+        if nothing_came || (rolling && failures >= self.rules.give_up) {
+            self.fail_reload(&format!("its zygote: {reason}"), now, out);
+        }
+        nothing_came
+    }
+
+    /// A worker in its seat ended by its own fault, soon after it was ready. During a reload that is a
+    /// verdict on the new generation.
+    pub(super) fn reload_lost_a_worker(
+        &mut self,
+        generation: u32,
+        reason: &str,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        if self.reload.as_ref().is_some_and(|reload| reload.generation == generation) {
+            self.fail_reload(reason, now, out);
+        }
+    }
+
+    /// Whether the reload wants this generation's zygote.
+    pub(super) fn reload_needs(&self, generation: u32) -> bool {
+        let of = self.reload.as_ref().filter(|reload| reload.generation == generation);
+        of.is_some_and(|reload| reload.step != Step::Held)
+    }
+
+    /// A stop: the reload is over, and so is the one that waited.
+    pub(super) fn abandon_reload(&mut self, out: &mut Vec<Action>) {
+        let next = self.next_reload.take().unwrap_or_default();
+        let orders = self.reload.take().map(|reload| reload.orders).unwrap_or_default();
+        out.extend(orders.into_iter().chain(next).map(Action::refuse));
+    }
+
+    fn set_step(&mut self, step: Step) {
+        if let Some(reload) = &mut self.reload {
+            reload.step = step;
+        }
+    }
+
+    fn draining_generations(&self) -> usize {
+        let draining = self.workers.values().filter(|w| w.drain_until.is_some());
+        draining.map(|w| w.generation).collect::<BTreeSet<_>>().len()
+    }
+}

@@ -1,0 +1,107 @@
+//! `Stats`: the cluster in numbers, as plain values and as text.
+//!
+//! Collects nothing itself.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    event::{ExitCause, WorkerState},
+    id::WorkerId,
+};
+
+/// The cluster in numbers at one moment, from [`Master::stats`](crate::Master::stats).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The generation of the last reload that went well, 1 before the first.
+    pub generation: u32,
+    /// Workers that were replaced or scaled away and still finish what they have.
+    pub departed: usize,
+    /// By slot.
+    pub slots: Vec<SlotStats>,
+}
+
+/// One slot in numbers.
+///
+/// Counts are over all workers that ever had the slot, and only grow; those of connections are what the
+/// workers say.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SlotStats {
+    /// The slot.
+    pub slot: usize,
+    /// Who sits in it; `None` while its next worker is waited for.
+    pub worker: Option<WorkerId>,
+    /// That worker's process id.
+    pub pid: Option<u32>,
+    /// The generation that worker was made from.
+    pub generation: Option<u32>,
+    /// Where that worker is in its life.
+    pub state: Option<WorkerState>,
+    /// Connections received.
+    pub received: u64,
+    /// Connections open now.
+    pub active: u64,
+    /// Connections closed in order.
+    pub served: u64,
+    /// Connections that were open in a worker when it ended.
+    pub lost: u64,
+    /// Connections that wait in the slot's queues.
+    pub waiting: u64,
+    /// Workers that were spawned because another had ended.
+    pub respawns: u64,
+    /// Why the last worker that ended did.
+    pub last_exit: Option<ExitCause>,
+    /// How long ago the worker gave a sign of life, to an eighth of `hang_timeout`; `None` without that
+    /// option.
+    pub heartbeat_age: Option<Duration>,
+    /// Resident memory of the worker in bytes, shared pages included.
+    pub rss: Option<u64>,
+    /// Its share of that in bytes: a page that n processes have counts 1/n (`Pss` in `proc(5)`).
+    pub pss: Option<u64>,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, departed, slots } = self;
+        write!(f, "generation {generation}, {} slots, {departed} departed and draining", slots.len())?;
+        slots.iter().try_for_each(|slot| write!(f, "\n  {slot}"))
+    }
+}
+
+impl fmt::Display for SlotStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slot {}: ", self.slot)?;
+        match (self.worker, self.pid, self.state) {
+            (Some(worker), pid, Some(state)) => {
+                let state = match state {
+                    WorkerState::Starting => "starting",
+                    WorkerState::Ready => "ready",
+                    WorkerState::Draining => "draining",
+                    WorkerState::Exited => "exited",
+                };
+                write!(f, "worker {worker}, pid {}, {state}", pid.unwrap_or(0))?;
+            }
+            _ => f.write_str("no worker")?,
+        }
+        let Self { received, active, served, lost, waiting, respawns, .. } = self;
+        write!(
+            f,
+            "; connections: {received} received, {active} active, {served} served, {lost} lost, \
+             {waiting} waiting; {respawns} respawns"
+        )?;
+        if let Some(generation) = self.generation {
+            write!(f, "; generation {generation}")?;
+        }
+        if let Some(exit) = self.last_exit {
+            write!(f, "; last exit {exit:?}")?;
+        }
+        if let Some(age) = self.heartbeat_age {
+            write!(f, "; heartbeat {} ms ago", age.as_millis())?;
+        }
+        if let (Some(rss), Some(pss)) = (self.rss, self.pss) {
+            write!(f, "; rss {} KiB, pss {} KiB", rss / 1024, pss / 1024)?;
+        }
+        Ok(())
+    }
+}
