@@ -15,6 +15,7 @@ use syn::{Expr, Path, Token, token};
 use crate::duration::Backoff;
 use crate::errors::Errors;
 use crate::options;
+use crate::recycle::Recycle;
 use crate::value::{Flavor, Form, Respawn, Written};
 
 /// An option that was given, with the place where.
@@ -33,6 +34,11 @@ pub(crate) struct Args {
     pub(crate) grace: Option<Given<Duration>>,
     pub(crate) stop_delay: Option<Given<Duration>>,
     pub(crate) start_timeout: Option<Given<Duration>>,
+    pub(crate) hang_timeout: Option<Given<Duration>>,
+    pub(crate) recycle: Option<Given<Recycle>>,
+    pub(crate) surplus: Option<Given<usize>>,
+    pub(crate) user: Option<Given<String>>,
+    pub(crate) group: Option<Given<String>>,
     pub(crate) flavor: Option<Given<Flavor>>,
     pub(crate) worker_threads: Option<Given<u32>>,
     pub(crate) init: Option<Given<Expr>>,
@@ -47,18 +53,7 @@ impl Args {
     /// Reads the tokens between the attribute's parentheses.
     pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut args = Self::default();
-        let everything = |input: ParseStream<'_>| {
-            while !input.is_empty() {
-                if let Some(written) = read_option(input, errors) {
-                    args.take(written, errors);
-                }
-                read_comma(input, errors);
-            }
-            Ok(())
-        };
-        if let Err(error) = everything.parse2(tokens) {
-            errors.push(error);
-        }
+        read_options(tokens, "workers = 4", errors, |written, errors| args.take(written, errors));
         args
     }
 
@@ -84,6 +79,11 @@ impl Args {
             "start_timeout" => {
                 self.start_timeout = written.given(Written::positive_duration, errors);
             }
+            "hang_timeout" => self.hang_timeout = written.given(Written::hang_timeout, errors),
+            "recycle" => self.recycle = written.given(Written::recycle, errors),
+            "surplus" => self.surplus = written.given(Written::surplus, errors),
+            "user" => self.user = written.given(Written::account, errors),
+            "group" => self.group = written.given(Written::account, errors),
             "flavor" => self.flavor = written.given(Written::flavor, errors),
             "worker_threads" => self.worker_threads = written.given(Written::positive, errors),
             "init" => self.init = written.given(Written::function, errors),
@@ -105,8 +105,29 @@ impl Written {
     }
 }
 
+/// Reads options with commas between them, up to the end of `tokens`. `example` shows one.
+pub(crate) fn read_options(
+    tokens: TokenStream,
+    example: &str,
+    errors: &mut Errors,
+    mut take: impl FnMut(Written, &mut Errors),
+) {
+    let everything = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            if let Some(written) = read_option(input, example, errors) {
+                take(written, errors);
+            }
+            read_comma(input, errors);
+        }
+        Ok(())
+    };
+    if let Err(error) = everything.parse2(tokens) {
+        errors.push(error);
+    }
+}
+
 /// Reads a name and what follows it, up to a comma or to what should have been one.
-fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<Written> {
+fn read_option(input: ParseStream<'_>, example: &str, errors: &mut Errors) -> Option<Written> {
     if input.peek(Token![,]) {
         errors.push(input.error("expected the name of an option before this comma"));
         return None;
@@ -114,7 +135,7 @@ fn read_option(input: ParseStream<'_>, errors: &mut Errors) -> Option<Written> {
     // `parse_any`, because `crate` is a keyword.
     let Ok(name) = input.call(Ident::parse_any) else {
         let found = skip_to_comma(input);
-        errors.at(found, "expected the name of an option, as in `workers = 4`");
+        errors.at(found, format_args!("expected the name of an option, as in `{example}`"));
         return None;
     };
     let form = if input.peek(Token![=]) {

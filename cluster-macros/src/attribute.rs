@@ -78,6 +78,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_becomes_one_value() {
+        let args =
+            quote!(recycle(rss = "1KiB", connections = 5, jitter = 0), surplus = 2, user = "0");
+        let text = expanded(args, MAIN);
+        let calls = "::cluster::Builder::new().recycle(::cluster::Recycle::new().connections(5u64)\
+             .rss(1024u64).jitter(0f64)).surplus(2usize).user(\"0\").run(main)}";
+        assert!(text.ends_with(calls), "{text}");
+    }
+
+    #[test]
     fn every_option_takes_its_own_example() {
         let examples = crate::options::AVAILABLE.map(|(_, example)| example).join(", ");
         let text = expanded(examples.parse().unwrap(), MAIN);

@@ -14,14 +14,22 @@ pub(crate) struct Backoff {
     pub(crate) longest: Duration,
 }
 
+/// The longest duration an option takes, here and in the runtime: far above any use, far below where
+/// adding to a clock overflows.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A duration as the option's documentation describes it, or the message that says so.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| {
+    let duration = humantime::parse_duration(text).map_err(|_| {
         format!(
             "`{text}` is not a duration: write numbers with units, such as `\"250ms\"`, `\"25s\"` \
              or `\"1h30m\"`"
         )
-    })
+    })?;
+    if duration > DURATION_MAX {
+        return Err(format!("`{text}` is too long: write at most `\"366days\"`"));
+    }
+    Ok(duration)
 }
 
 /// Two durations with `..` between them.
@@ -52,7 +60,8 @@ mod tests {
         assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(parse_duration("0s"), Ok(Duration::ZERO));
-        for wrong in ["", " ", "25", "-5s", "s", "soon", "5 parsecs", "1h30"] {
+        assert_eq!(parse_duration("366days"), Ok(DURATION_MAX));
+        for wrong in ["", " ", "25", "-5s", "s", "soon", "5 parsecs", "1h30", "900000y"] {
             assert!(parse_duration(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -31,6 +31,11 @@ impl Errors {
         self.found.push(error);
     }
 
+    /// How many mistakes were found so far.
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// Ends the search: one `compile_error!` for each mistake, in the order of finding.
     pub(crate) fn into_compile_errors(mut self) -> TokenStream {
         self.reported = true;

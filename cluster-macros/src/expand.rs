@@ -13,6 +13,7 @@ use syn::{FnArg, Path, ReturnType, Signature, parse_quote};
 
 use crate::args::{Args, Given};
 use crate::function::Function;
+use crate::recycle::Recycle;
 use crate::value::{Flavor, Respawn};
 
 pub(crate) fn expand(args: &Args, function: &Function) -> TokenStream {
@@ -48,6 +49,11 @@ fn settings(args: &Args, krate: &Path) -> TokenStream {
         call(&args.grace, "grace", duration),
         call(&args.stop_delay, "stop_delay", duration),
         call(&args.start_timeout, "start_timeout", duration),
+        call(&args.hang_timeout, "hang_timeout", duration),
+        call(&args.recycle, "recycle", |recycle| limits(recycle, krate)),
+        call(&args.surplus, "surplus", ToTokens::to_token_stream),
+        call(&args.user, "user", ToTokens::to_token_stream),
+        call(&args.group, "group", ToTokens::to_token_stream),
         call(&args.flavor, "flavor", |flavor| runtime_flavor(*flavor, krate)),
         call(&args.worker_threads, "worker_threads", |threads| {
             let threads = *threads as usize;
@@ -97,6 +103,15 @@ fn respawn_policy(respawn: Respawn, krate: &Path) -> TokenStream {
         Respawn::OnFailure => quote!(#krate::Respawn::OnFailure),
         Respawn::Never => quote!(#krate::Respawn::Never),
     }
+}
+
+fn limits(recycle: &Recycle, krate: &Path) -> TokenStream {
+    let Recycle { connections, age, rss, jitter } = recycle;
+    let connections = connections.map(|connections| quote!(.connections(#connections)));
+    let age = age.as_ref().map(duration).map(|age| quote!(.age(#age)));
+    let rss = rss.map(|bytes| quote!(.rss(#bytes)));
+    let jitter = jitter.map(|jitter| quote!(.jitter(#jitter)));
+    quote!(#krate::Recycle::new() #connections #age #rss #jitter)
 }
 
 fn runtime_flavor(flavor: Flavor, krate: &Path) -> TokenStream {

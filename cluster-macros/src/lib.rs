@@ -6,6 +6,7 @@
 
 mod args;
 mod attribute;
+mod bytes;
 mod check;
 mod duration;
 mod errors;
@@ -14,6 +15,7 @@ mod fallback;
 mod function;
 mod message;
 mod options;
+mod recycle;
 mod value;
 
 /// Makes an `async fn main` the program of a supervised cluster of worker processes.
@@ -125,6 +127,53 @@ mod value;
 ///
 /// ```ignore
 /// #[cluster::main(start_timeout = "2m")]
+/// ```
+///
+/// ## `hang_timeout = "DURATION"`
+///
+/// How old a worker's last heartbeat may be, at least `"100ms"`. Its runtime beats as long as `main`
+/// and its tasks give way; one that is blocked for longer counts as hung, is killed and, with
+/// `respawn`, replaced. Default: nobody watches. Variable: `CLUSTER_HANG_TIMEOUT=30s`, or `off`.
+///
+/// ```ignore
+/// #[cluster::main(respawn, hang_timeout = "30s")]
+/// ```
+///
+/// ## `recycle(connections = N, age = "DURATION", rss = "BYTES", jitter = PART)`
+///
+/// Limits past which a worker that still works is replaced, at least one of the three: how many
+/// connections it was given, how long ago it was ready, how much memory is resident in it. The
+/// replacement comes first, one at a time; then the worker drains. Bytes are written in quotes with
+/// their unit: `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB`, `GB`. Each worker's own limits are drawn between
+/// `1.0 - jitter` times the limit and the limit, so that workers which began together do not end
+/// together: a number from 0.0 to 1.0, by default `0.1`. Default: nothing is recycled. Variables:
+/// `CLUSTER_RECYCLE_CONNECTIONS=10000`, `CLUSTER_RECYCLE_AGE=1h`, `CLUSTER_RECYCLE_RSS=512MiB`, each or
+/// `off`, and `CLUSTER_RECYCLE_JITTER=0.1`.
+///
+/// ```ignore
+/// #[cluster::main(recycle(age = "24h", rss = "512MiB"))]
+/// ```
+///
+/// ## `surplus = N`
+///
+/// How many workers above their number a reload may run at once, new ones that start and old ones that
+/// still drain: a whole number from 1 to 512. Default: `1`. Variable: `CLUSTER_SURPLUS=2`.
+///
+/// ```ignore
+/// #[cluster::main(workers = 8, surplus = 4)]
+/// ```
+///
+/// ## `user = "NAME"`, `group = "NAME"`
+///
+/// Whom workers and zygote run as, by name or number; the master stays who it is, keeps the sockets
+/// and has to be root (or to have CAP_SETUID, CAP_SETGID and CAP_KILL). With `user` come its
+/// supplementary groups and, without `group`, its group. A name that does not exist stops the start with exit code
+/// 78. The environment stays as it is, `HOME` too. With `workers = 0` they have no effect. Default:
+/// whoever started the program. Variables: `CLUSTER_USER=www`, `CLUSTER_GROUP=33`, or empty for nobody
+/// else.
+///
+/// ```ignore
+/// #[cluster::main(user = "www", group = "www")]
 /// ```
 ///
 /// ## `flavor = "current_thread" | "local" | "multi_thread"`

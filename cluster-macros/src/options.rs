@@ -4,7 +4,7 @@
 //! accepts its example, and no name is in two of the tables.
 
 /// Every option of this version with an example of its use, in the order of the documentation.
-pub(crate) const AVAILABLE: [(&str, &str); 12] = [
+pub(crate) const AVAILABLE: [(&str, &str); 17] = [
     ("workers", "workers = 4"),
     ("respawn", r#"respawn = "on-failure""#),
     ("backoff", r#"backoff = "100ms..30s""#),
@@ -12,6 +12,11 @@ pub(crate) const AVAILABLE: [(&str, &str); 12] = [
     ("grace", r#"grace = "25s""#),
     ("stop_delay", r#"stop_delay = "5s""#),
     ("start_timeout", r#"start_timeout = "60s""#),
+    ("hang_timeout", r#"hang_timeout = "30s""#),
+    ("recycle", r#"recycle(connections = 10_000, age = "1h")"#),
+    ("surplus", "surplus = 1"),
+    ("user", r#"user = "www""#),
+    ("group", r#"group = "www""#),
     ("flavor", r#"flavor = "multi_thread""#),
     ("worker_threads", "worker_threads = 4"),
     ("init", "init = setup"),
@@ -19,22 +24,20 @@ pub(crate) const AVAILABLE: [(&str, &str); 12] = [
     ("crate", "crate = renamed_cluster"),
 ];
 
-/// Options whose meaning is fixed but which this version cannot carry out.
-const LATER: [&str; 9] = [
-    "hang_timeout",
-    "recycle",
-    "schedule",
-    "services",
-    "preload",
-    "user",
-    "group",
-    "blocking",
-    "pin",
+/// What stands in the parentheses of `recycle`, each with an example.
+pub(crate) const RECYCLE: [(&str, &str); 4] = [
+    ("connections", "connections = 10_000"),
+    ("age", r#"age = "1h""#),
+    ("rss", r#"rss = "512MiB""#),
+    ("jitter", "jitter = 0.1"),
 ];
 
+/// Options whose meaning is fixed but which this version cannot carry out.
+const LATER: [&str; 5] = ["schedule", "services", "preload", "blocking", "pin"];
+
 /// What others call it, each group with the remedy. The words come from tokio, Node, gunicorn,
-/// puma and systemd, where edit distance would find nothing or the wrong option.
-const OTHER_WORDS: [(&[&str], &str); 11] = [
+/// puma, PM2, Kubernetes and systemd, where edit distance would find nothing or the wrong option.
+const OTHER_WORDS: [(&[&str], &str); 19] = [
     (
         &["num_workers", "worker_count", "n", "count", "processes", "instances", "replicas"],
         "the number of workers is `workers = 4`",
@@ -55,7 +58,8 @@ const OTHER_WORDS: [(&[&str], &str); 11] = [
     (
         &["timeout"],
         "the time to drain is `grace = \"25s\"`, the time from spawn to ready \
-         `start_timeout = \"60s\"`",
+         `start_timeout = \"60s\"`, the time after which a worker counts as hung \
+         `hang_timeout = \"30s\"`",
     ),
     (
         &["graceful_timeout", "shutdown_timeout", "stop_timeout", "kill_timeout", "drain_timeout"],
@@ -65,6 +69,34 @@ const OTHER_WORDS: [(&[&str], &str); 11] = [
         &["boot_timeout", "ready_timeout", "startup_timeout"],
         "the time from spawn to ready is `start_timeout = \"60s\"`",
     ),
+    (
+        &["watchdog", "watchdog_sec", "heartbeat", "heartbeat_timeout", "worker_timeout", "hang"],
+        "the time after which a worker counts as hung is `hang_timeout = \"30s\"`",
+    ),
+    (
+        &["max_requests", "requests", "connections"],
+        "how many connections a worker gets before it is replaced is \
+         `recycle(connections = 10_000)`",
+    ),
+    (
+        &["max_age", "max_lifetime", "lifetime", "ttl", "age"],
+        "how long a worker lives before it is replaced is `recycle(age = \"1h\")`",
+    ),
+    (
+        &["max_memory_restart", "max_memory", "max_rss", "memory_limit", "memory", "rss"],
+        "how much memory a worker may use before it is replaced is `recycle(rss = \"512MiB\")`",
+    ),
+    (
+        &["jitter", "max_requests_jitter"],
+        "how far below its limit a worker may be replaced is \
+         `recycle(connections = 10_000, jitter = 0.1)`",
+    ),
+    (
+        &["max_surge", "surge", "extra_workers"],
+        "how many workers above their number a reload may run is `surplus = 1`",
+    ),
+    (&["run_as", "uid", "username", "setuid"], "whom the workers run as is `user = \"www\"`"),
+    (&["gid", "setgid"], "the group that the workers run as is `group = \"www\"`"),
     (&["runtime", "rt"], "the kind of runtime is `flavor = \"multi_thread\"`"),
     (&["setup", "on_start", "before_start"], "what runs first in every process is `init = setup`"),
     (
@@ -82,7 +114,7 @@ const EDITS_MAX: usize = 2;
 
 /// An example of the option `name`, back-ticked for a message.
 pub(crate) fn example(name: &str) -> String {
-    let found = AVAILABLE.iter().find(|(known, _)| *known == name);
+    let found = AVAILABLE.iter().chain(&RECYCLE).find(|(known, _)| *known == name);
     found.map_or_else(|| format!("`{name}`"), |(_, example)| format!("`{example}`"))
 }
 
@@ -169,8 +201,8 @@ mod tests {
     #[test]
     fn a_slip_of_a_later_name_is_not_recommended() {
         assert_eq!(
-            refusal("hang_timout"),
-            "unknown option `hang_timout`; `hang_timeout` is not available in this version"
+            refusal("shedule"),
+            "unknown option `shedule`; `schedule` is not available in this version"
         );
     }
 

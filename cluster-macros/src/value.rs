@@ -46,12 +46,12 @@ pub(crate) enum Flavor {
 
 impl Written {
     /// An example of this option, back-ticked for a message.
-    fn example(&self) -> String {
+    pub(crate) fn example(&self) -> String {
         example(&self.name.to_string())
     }
 
     /// The value, or a report that there is none.
-    fn expr(&self, errors: &mut Errors) -> Option<&Expr> {
+    pub(crate) fn expr(&self, errors: &mut Errors) -> Option<&Expr> {
         let (name, example) = (&self.name, self.example());
         match &self.form {
             Form::Value(expr) => return Some(ungrouped(expr)),
@@ -89,17 +89,36 @@ impl Written {
 
     /// Reads an integer literal of at least 1.
     pub(crate) fn positive(&self, errors: &mut Errors) -> Option<u32> {
+        self.whole(u32::MAX.into(), errors).and_then(|number| number.try_into().ok())
+    }
+
+    /// Reads how many workers there may be above their number.
+    pub(crate) fn surplus(&self, errors: &mut Errors) -> Option<usize> {
+        /// As many as there can be workers, in the runtime's tables too.
+        const SURPLUS_MAX: u64 = 512;
+        self.whole(SURPLUS_MAX, errors).and_then(|number| number.try_into().ok())
+    }
+
+    /// Reads an integer literal from 1 to `max`.
+    pub(crate) fn whole(&self, max: u64, errors: &mut Errors) -> Option<u64> {
         let expr = self.expr(errors)?;
         let name = &self.name;
         if let Expr::Lit(ExprLit { lit: Lit::Int(digits), .. }) = expr {
             // The parse ignores a suffix, and so would let `5s` pass for a number.
-            match digits.base10_parse::<u32>() {
-                Ok(number @ 1..) if digits.suffix().is_empty() => return Some(number),
+            match digits.base10_parse::<u64>() {
+                Ok(number @ 1..) if number <= max && digits.suffix().is_empty() => {
+                    return Some(number);
+                }
                 _ => {}
             }
         }
-        let (max, example) = (u32::MAX, self.example());
-        errors.at(expr, format_args!("`{name}` takes a whole number from 1 to {max}: {example}"));
+        let example = self.example();
+        let range = match max {
+            // Nobody reads twenty digits.
+            u64::MAX => ", 1 or more".to_owned(),
+            max => format!(" from 1 to {max}"),
+        };
+        errors.at(expr, format_args!("`{name}` takes a whole number{range}: {example}"));
         None
     }
 
@@ -149,13 +168,13 @@ impl Written {
 
     /// Reads a duration, zero included.
     pub(crate) fn duration(&self, errors: &mut Errors) -> Option<Duration> {
-        let text = self.quoted("a duration", errors)?;
+        let text = self.quoted("a duration", is_duration, errors)?;
         parse_duration(&text.value()).map_err(|message| errors.at(text, message)).ok()
     }
 
     /// Reads a duration of which zero would make no sense.
     pub(crate) fn positive_duration(&self, errors: &mut Errors) -> Option<Duration> {
-        let text = self.quoted("a duration", errors)?;
+        let text = self.quoted("a duration", is_duration, errors)?;
         let message = match parse_duration(&text.value()) {
             Ok(Duration::ZERO) => {
                 format!("`{}` must be longer than zero: {}", self.name, self.example())
@@ -167,23 +186,64 @@ impl Written {
         None
     }
 
+    /// Reads a duration in which several heartbeats fit, on a busy machine too.
+    pub(crate) fn hang_timeout(&self, errors: &mut Errors) -> Option<Duration> {
+        const HANG_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+        let timeout = self.duration(errors)?;
+        if timeout < HANG_TIMEOUT_MIN {
+            let (name, example) = (&self.name, self.example());
+            let text = self.expr(errors)?;
+            errors.at(
+                text,
+                format_args!(
+                    "`{name}` must be at least {HANG_TIMEOUT_MIN:?}, so that a heartbeat fits: \
+                     {example}"
+                ),
+            );
+            return None;
+        }
+        Some(timeout)
+    }
+
+    /// Reads the name or number of a user or group. Whether there is one is known at the start only.
+    pub(crate) fn account(&self, errors: &mut Errors) -> Option<String> {
+        let text = self.quoted("a name or a number", |_| true, errors)?;
+        if text.value().trim().is_empty() {
+            let (name, example) = (&self.name, self.example());
+            errors.at(text, format_args!("`{name}` is empty: {example}"));
+            return None;
+        }
+        Some(text.value())
+    }
+
     pub(crate) fn backoff(&self, errors: &mut Errors) -> Option<Backoff> {
-        let text = self.quoted("two durations", errors)?;
+        let text = self.quoted("two durations", |_| false, errors)?;
         parse_backoff(&text.value()).map_err(|message| errors.at(text, message)).ok()
     }
 
-    /// The string literal of an option whose value is written in quotes.
-    fn quoted(&self, what: &str, errors: &mut Errors) -> Option<&LitStr> {
+    /// The string literal of an option whose value is written in quotes. A literal or name that `fits`
+    /// lacks nothing but them.
+    pub(crate) fn quoted(
+        &self,
+        what: &str,
+        fits: impl FnOnce(&str) -> bool,
+        errors: &mut Errors,
+    ) -> Option<&LitStr> {
         let expr = self.expr(errors)?;
         let text = string(expr);
         if text.is_none() {
             let name = &self.name;
-            let remedy = match expr {
-                // `25s` is one token, a number with a suffix: all that is missing is the quotes.
-                Expr::Lit(lit) if parse_duration(&lit.to_token_stream().to_string()).is_ok() => {
-                    format!("`{name} = \"{}\"`", lit.to_token_stream())
-                }
-                _ => self.example(),
+            // `25s` is one token, a number with a suffix.
+            let one_token = match expr {
+                Expr::Lit(ExprLit { lit: Lit::Int(_) | Lit::Float(_), .. }) => true,
+                Expr::Path(path) => path.path.get_ident().is_some(),
+                _ => false,
+            };
+            let written = expr.to_token_stream().to_string();
+            let remedy = if one_token && fits(&written) {
+                format!("`{name} = \"{written}\"`")
+            } else {
+                self.example()
             };
             errors.at(expr, format_args!("`{name}` takes {what} in quotes: {remedy}"));
         }
@@ -223,6 +283,10 @@ impl Written {
         }
         path
     }
+}
+
+fn is_duration(text: &str) -> bool {
+    parse_duration(text).is_ok()
 }
 
 /// The expression without the invisible groups that each `macro_rules` variable puts around it.

@@ -39,6 +39,7 @@ impl Builder {
                 "backoff: {first:?}..{longest:?}: the first delay has to be above zero and not the longer"
             ));
         }
+        self.refuse_too_long("backoff", longest);
         self.config.backoff = Backoff { first, longest };
         self
     }
@@ -55,12 +56,14 @@ impl Builder {
 
     /// From the order to drain to SIGKILL. Default: 25 s.
     pub fn grace(mut self, grace: Duration) -> Self {
+        self.refuse_too_long("grace", grace);
         self.config.grace = grace;
         self
     }
 
     /// How long the cluster goes on accepting after TERM, for load balancers that learn late. Default: 0.
     pub fn stop_delay(mut self, delay: Duration) -> Self {
+        self.refuse_too_long("stop_delay", delay);
         self.config.stop_delay = delay;
         self
     }
@@ -70,6 +73,7 @@ impl Builder {
         if timeout.is_zero() {
             self.mistakes.push("start_timeout: 0: no worker can be ready in no time".to_owned());
         }
+        self.refuse_too_long("start_timeout", timeout);
         self.config.start_timeout = timeout;
         self
     }
@@ -172,5 +176,45 @@ impl Builder {
         if duration > DURATION_MAX {
             self.mistakes.push(format!("{option}: {duration:?}: at most 366 days"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_noted_each_for_itself() {
+        let builder = Builder::new()
+            .hang_timeout(Duration::from_millis(50))
+            .recycle(Recycle::new().connections(0).age(Duration::MAX).rss(0).jitter(f64::NAN))
+            .recycle(Recycle::new())
+            .surplus(0)
+            .surplus(513)
+            .user("")
+            .group("")
+            .grace(Duration::MAX);
+        assert_eq!(builder.mistakes.len(), 11, "{:#?}", builder.mistakes);
+        assert_eq!(
+            builder.mistakes[0],
+            "hang_timeout: 50ms: a heartbeat has to fit: at least 100ms"
+        );
+    }
+
+    #[test]
+    fn what_can_be_is_kept() {
+        let recycle = Recycle::new().age(Duration::from_secs(3600)).jitter(1.0);
+        let builder = Builder::new()
+            .hang_timeout(HANG_TIMEOUT_MIN)
+            .recycle(recycle)
+            .surplus(512)
+            .user("www")
+            .group("33");
+        assert_eq!(builder.mistakes, [""; 0]);
+        assert_eq!(builder.config.hang_timeout, Some(HANG_TIMEOUT_MIN));
+        assert_eq!(builder.config.recycle, recycle);
+        assert_eq!(builder.config.surplus, 512);
+        assert_eq!(builder.config.user.as_deref(), Some("www"));
+        assert_eq!(builder.config.group.as_deref(), Some("33"));
     }
 }

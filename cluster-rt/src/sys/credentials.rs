@@ -24,6 +24,10 @@ use crate::config::Credentials;
 /// travel in one frame.
 const GROUPS_MAX: usize = 1024;
 
+/// A master that may not signal its workers could not stop them, and they would outlive it: the kernel
+/// asks for the permission to send a parent-death signal, too.
+const FOR_ANOTHER_USER: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::KILL);
+
 impl Credentials {
     /// Finds the numbers of a user and a group, each a name or a number, of which one is given. A name
     /// of digits is taken for a name if there is such a name, as chown(1) does.
@@ -37,8 +41,8 @@ impl Credentials {
         let present = Self::present().ok().flatten();
         let same_user = present.as_ref().is_some_and(|present| present.uid == found.uid);
         let same_group = present.as_ref().is_some_and(|present| present.gid == found.gid);
-        let may = held.contains(CapabilitySet::SETGID)
-            && (same_user || held.contains(CapabilitySet::SETUID));
+        let may =
+            held.contains(CapabilitySet::SETGID) && (same_user || held.contains(FOR_ANOTHER_USER));
         let refused_is = |option, value, how| Err(refused(option, value, how));
         let credentials = match (present, user, group) {
             _ if may => found,
@@ -200,8 +204,8 @@ fn unknown(option: &str, value: &str, file: &str) -> String {
 fn refused(option: &str, value: &str, how: &str) -> String {
     if geteuid().is_root() {
         return format!(
-            "{option} = {value:?}: this root lacks CAP_SETUID or CAP_SETGID, without which workers \
-             cannot run {how} (grant both, or remove the option)"
+            "{option} = {value:?}: this root lacks CAP_SETUID, CAP_SETGID or CAP_KILL, without which \
+             workers cannot run {how} (grant all three, or remove the option)"
         );
     }
     format!(
@@ -255,9 +259,8 @@ mod tests {
     #[test]
     fn only_root_becomes_somebody_else() {
         let somebody = Credentials::resolve(Some("4000000000"), Some("4000000000"));
-        let may = capabilities(None).is_ok_and(|sets| {
-            sets.effective.contains(CapabilitySet::SETUID | CapabilitySet::SETGID)
-        });
+        let may = capabilities(None)
+            .is_ok_and(|sets| sets.effective.contains(FOR_ANOTHER_USER | CapabilitySet::SETGID));
         match somebody {
             Ok(found) => assert!(may, "{found:?}"),
             Err(error) => {

@@ -18,6 +18,12 @@ fn bad_values_are_told_all_at_once_with_what_is_allowed() {
         ("CLUSTER_GRACE", "soon", "a duration such as"),
         ("CLUSTER_STOP_DELAY", "-1s", "a duration such as"),
         ("CLUSTER_START_TIMEOUT", "0", "a duration above zero"),
+        ("CLUSTER_HANG_TIMEOUT", "50ms", "a duration of at least 100ms"),
+        ("CLUSTER_RECYCLE_CONNECTIONS", "0", "a whole number, 1 or more, or off"),
+        ("CLUSTER_RECYCLE_AGE", "never", "a duration above zero"),
+        ("CLUSTER_RECYCLE_RSS", "512", "a number of bytes with its unit"),
+        ("CLUSTER_RECYCLE_JITTER", "2", "a number from 0.0 to 1.0"),
+        ("CLUSTER_SURPLUS", "0", "a whole number from 1 to 512"),
         ("CLUSTER_FLAVOR", "vanilla", "current_thread, local or multi_thread"),
         ("CLUSTER_LOG", "loud", "off, warn or info"),
     ];
@@ -30,6 +36,22 @@ fn bad_values_are_told_all_at_once_with_what_is_allowed() {
         assert!(line.contains(&format!("allowed: {allowed}")), "{line}");
     }
     assert_eq!(program.output().len(), bad.len(), "{:#?}", program.output());
+}
+
+#[test]
+fn a_user_that_nobody_is_stops_the_start() {
+    let variables = [("CLUSTER_USER", "no such user")];
+    let mut program = Running::start(fixture!("serve"), &[], &variables);
+    program.line("user = \"no such user\": no such user (see /etc/passwd)");
+    assert_eq!(program.exit_code(), 78);
+}
+
+#[test]
+fn with_no_workers_a_user_is_a_warning() {
+    let variables = [("CLUSTER_WORKERS", "0"), ("CLUSTER_USER", "no such user")];
+    let mut program = Running::start(fixture!("ends"), &["--help"], &variables);
+    program.line("user and group have no effect with workers = 0");
+    assert_eq!(program.exit_code(), 0);
 }
 
 #[test]

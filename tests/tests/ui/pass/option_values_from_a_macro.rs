@@ -1,10 +1,10 @@
 macro_rules! program {
-    ($workers:expr, $give_up:literal, $init:path, $role:ty) => {
-        #[cluster::main(workers = $workers, give_up = $give_up, init = $init)]
+    ($workers:expr, $give_up:literal, $age:literal, $init:path, $role:ty) => {
+        #[cluster::main(workers = $workers, give_up = $give_up, recycle(age = $age), init = $init)]
         async fn main(_role: $role) {}
     };
 }
 
 fn setup() {}
 
-program!(1 + 0, 3, setup, cluster::Role);
+program!(1 + 0, 3, "1h", setup, cluster::Role);

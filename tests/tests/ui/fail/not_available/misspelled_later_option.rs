@@ -1,2 +1,2 @@
-#[cluster::main(hang_timout = "30s")]
+#[cluster::main(shedule = "sticky")]
 async fn main() {}

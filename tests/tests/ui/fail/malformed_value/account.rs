@@ -1,0 +1,2 @@
+#[cluster::main(user = www, group = 33)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(user = "", group = { "www" })]
+async fn main() {}

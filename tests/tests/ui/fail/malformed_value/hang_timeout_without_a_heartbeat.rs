@@ -1,0 +1,2 @@
+#[cluster::main(hang_timeout = "50ms")]
+async fn main() {}

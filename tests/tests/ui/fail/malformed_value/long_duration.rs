@@ -1,0 +1,2 @@
+#[cluster::main(grace = "1000y")]
+async fn main() {}

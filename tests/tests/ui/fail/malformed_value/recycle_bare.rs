@@ -1,0 +1,2 @@
+#[cluster::main(recycle)]
+async fn main() {}

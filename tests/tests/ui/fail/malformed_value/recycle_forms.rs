@@ -1,0 +1,2 @@
+#[cluster::main(recycle(connections, age(1), rss =))]
+async fn main() {}

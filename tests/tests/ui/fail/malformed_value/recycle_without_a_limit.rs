@@ -1,0 +1,2 @@
+#[cluster::main(recycle(jitter = 0.5))]
+async fn main() {}

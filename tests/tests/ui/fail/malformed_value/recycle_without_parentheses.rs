@@ -1,0 +1,2 @@
+#[cluster::main(recycle = 1000)]
+async fn main() {}

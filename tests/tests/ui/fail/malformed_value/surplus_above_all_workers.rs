@@ -1,0 +1,2 @@
+#[cluster::main(surplus = 513)]
+async fn main() {}
