@@ -64,7 +64,11 @@ pub struct SlotStats {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { generation, departed, slots } = self;
-        write!(f, "generation {generation}, {} slots, {departed} departed and draining", slots.len())?;
+        write!(
+            f,
+            "generation {generation}, {} slots, {departed} departed and draining",
+            slots.len()
+        )?;
         slots.iter().try_for_each(|slot| write!(f, "\n  {slot}"))
     }
 }

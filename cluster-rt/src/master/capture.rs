@@ -104,10 +104,8 @@ impl Shared {
 
     fn pass_on(&self) {
         loop {
-            let mut fds = [
-                PollFd::new(&self.reader, PollFlags::IN),
-                PollFd::new(&self.wake, PollFlags::IN),
-            ];
+            let mut fds =
+                [PollFd::new(&self.reader, PollFlags::IN), PollFd::new(&self.wake, PollFlags::IN)];
             if poll_until(&mut fds, None).is_err() {
                 // ENOMEM is all that is left; a pause, so that it does not become a spin.
                 thread::sleep(std::time::Duration::from_millis(10));

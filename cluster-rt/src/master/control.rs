@@ -19,8 +19,7 @@ use std::{
     time::Instant,
 };
 
-use nix::sys::signal::Signal;
-use rustix::event::{PollFd, PollFlags};
+use self::orders::Orders;
 use super::{
     berths::Berths,
     capture::Capture,
@@ -36,7 +35,6 @@ use super::{
     supervisor::{Action, Input, Known, Supervisor},
     workers::Workers,
 };
-use self::orders::Orders;
 use crate::{
     config::Config,
     event::{DisplayStatus, Event, ExitCause, WorkerStatus},
@@ -48,6 +46,8 @@ use crate::{
     },
     wire::ToWorker,
 };
+use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags};
 
 /// What the other threads tell this one.
 #[derive(Debug)]

@@ -161,7 +161,10 @@ impl State {
     fn retire_empty(&mut self, notify: &dyn Fn(Notice)) {
         let listeners = &mut self.listeners;
         self.retiring.retain(|&berth| {
-            let empty = listeners.values_mut().fold(true, |all, l| l.retire(berth) && all);
+            let mut empty = true;
+            for listening in listeners.values_mut() {
+                empty &= listening.retire(berth);
+            }
             if empty {
                 notify(Notice::Retired { berth });
             }

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     error::{Cause, Error},
     event::{Event, WorkerStatus},
-    stats::Stats,
     message::{self, Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending},
+    stats::Stats,
 };
 
 /// Events kept for a reader that is slow, or has not come yet.

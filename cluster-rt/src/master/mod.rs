@@ -33,11 +33,6 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-pub use self::{
-    events::Events,
-    handle::Master,
-    order::{Order, Reloaded, Replaced, Scaled, Stopped},
-};
 use self::{
     control::{Control, ControlHandle, Message, Parts},
     dispatcher::Dispatcher,
@@ -47,6 +42,11 @@ use self::{
     report::Report,
     supervisor::{FIRST_GENERATION, Supervisor},
     workers::Workers,
+};
+pub use self::{
+    events::Events,
+    handle::Master,
+    order::{Order, Reloaded, Replaced, Scaled, Stopped},
 };
 use crate::{
     config::Config,

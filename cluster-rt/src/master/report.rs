@@ -28,7 +28,10 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 enum Order {
-    Line { level: LogLevel, text: String },
+    Line {
+        level: LogLevel,
+        text: String,
+    },
     /// Asked for, so it is written at any level.
     Stats(Box<Stats>),
     Flush(SyncSender<()>),

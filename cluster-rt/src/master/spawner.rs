@@ -9,9 +9,9 @@ use std::{
 };
 
 use crate::{
+    config::Credentials,
     id::WorkerId,
     link::{Link, LinkError, SendError},
-    config::Credentials,
     sys::{socket::seqpacket_pair, wait::Child},
     wire::{FromZygote, PROTOCOL_VERSION, ToZygote},
 };

@@ -152,9 +152,9 @@ fn called_path() -> io::Result<PathBuf> {
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
     let own = identity(Path::new("/proc/self/exe"));
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
-    let here = std::env::var_os("PWD").map(PathBuf::from).filter(|pwd| {
-        pwd.is_absolute() && identity(pwd) == identity(Path::new("."))
-    });
+    let here = std::env::var_os("PWD")
+        .map(PathBuf::from)
+        .filter(|pwd| pwd.is_absolute() && identity(pwd) == identity(Path::new(".")));
     let here = here.map_or_else(std::env::current_dir, Ok).unwrap_or_default();
     let candidates: Vec<PathBuf> = if called.components().count() > 1 || called.has_root() {
         vec![here.join(&called)]

@@ -69,11 +69,7 @@ impl Scoreboard {
     /// A scoreboard of one process.
     pub(crate) fn private() -> Self {
         let rows = [const {
-            Row {
-                active: AtomicU64::new(0),
-                served: AtomicU64::new(0),
-                beat: AtomicU64::new(0),
-            }
+            Row { active: AtomicU64::new(0), served: AtomicU64::new(0), beat: AtomicU64::new(0) }
         }; ROWS];
         Self(Box::leak(Box::new(Board { rows })))
     }

@@ -30,9 +30,8 @@ pub(crate) fn divert(to: OwnedFd) -> io::Result<Diverted> {
 impl Diverted {
     /// Sends it where it went before, unless somebody has sent it to a third place meanwhile.
     pub(crate) fn restore(self) {
-        let same = |a: rustix::fs::Stat, b: rustix::fs::Stat| {
-            (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
-        };
+        let same =
+            |a: rustix::fs::Stat, b: rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
         let untouched = match (fstat(stdio::stderr()), fstat(&self.to)) {
             (Ok(now), Ok(to)) => same(now, to),
             _ => false,

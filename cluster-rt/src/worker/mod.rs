@@ -22,8 +22,10 @@ use std::{
 
 use nix::sys::signal::Signal;
 
+#[cfg(feature = "axum")]
+pub(crate) use self::current::try_current;
 pub(crate) use self::{
-    current::{Backing, Current, current, try_current},
+    current::{Backing, Current, current},
     drain::Counted,
     orders::Answer,
 };

@@ -76,7 +76,8 @@ impl Control {
             Some(image) => Arc::clone(image),
             None => {
                 let first = generation == FIRST_GENERATION;
-                let image = if first { self.parts.image.same() } else { self.parts.image.renewed() };
+                let image =
+                    if first { self.parts.image.same() } else { self.parts.image.renewed() };
                 let image: Arc<Image> = Arc::new(image?);
                 self.images.insert(generation, Arc::clone(&image));
                 image
@@ -98,7 +99,8 @@ impl Control {
         match Capture::start() {
             Ok(capture) => self.capture = Some(capture),
             Err(error) => {
-                let text = format!("reload: stderr of the newcomers: {error}; it is not told again");
+                let text =
+                    format!("reload: stderr of the newcomers: {error}; it is not told again");
                 self.parts.report.warn(text);
             }
         }

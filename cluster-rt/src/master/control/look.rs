@@ -46,9 +46,10 @@ impl Control {
         let of_slot = || known.iter().filter(|k| k.slot == slot);
         let sitting = of_slot().find(|k| self.parts.supervisor.sits(k.worker));
         let counts = |k: &Known| self.parts.workers.counts(k.worker);
-        let (active, served) = of_slot().map(counts).fold((0_u64, account.served), |sum, (a, s)| {
-            (sum.0.saturating_add(a), sum.1.saturating_add(s))
-        });
+        let (active, served) =
+            of_slot().map(counts).fold((0_u64, account.served), |sum, (a, s)| {
+                (sum.0.saturating_add(a), sum.1.saturating_add(s))
+            });
         let berths = of_slot().filter_map(|k| self.berth_of(k.worker));
         SlotStats {
             slot,

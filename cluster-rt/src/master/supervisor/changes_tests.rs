@@ -68,7 +68,10 @@ fn a_reload_replaces_slot_by_slot_ready_first() {
     assert_eq!(actions, [Action::Spawn { worker: WorkerId(4), slot: 0, generation: 2 }]);
     // The first has to live a second, and gets no connections before it has.
     bench.newcomer(0);
-    assert_eq!(bench.done.last(), Some(&Action::Emit(Event::Ready { worker: WorkerId(4), slot: 0 })));
+    assert_eq!(
+        bench.done.last(),
+        Some(&Action::Emit(Event::Ready { worker: WorkerId(4), slot: 0 }))
+    );
     assert_eq!(bench.pass(Duration::from_millis(999)), []);
     let actions = bench.pass(Duration::from_millis(1));
     let at = |action| actions.iter().position(|a| *a == action).expect("done");

@@ -45,7 +45,8 @@ impl Supervisor {
         out.push(Action::Emit(Event::Disconnected { worker: id, slot }));
         let exited = Event::Exited { worker: id, slot, pid, cause, status, lost };
         let told = exited.to_string();
-        let reason = worker.fault.as_ref().map_or(told.clone(), |fault| format!("{told} ({fault})"));
+        let reason =
+            worker.fault.as_ref().map_or(told.clone(), |fault| format!("{told} ({fault})"));
         out.push(Action::Emit(exited));
         if cause != ExitCause::Hung && status.signal().is_some_and(is_break_in) {
             self.crashed(worker.generation, now, out);
@@ -55,9 +56,11 @@ impl Supervisor {
             Place::Successor if self.is_ending() => self.seats[slot].successor = None,
             Place::Successor => {
                 self.successor_failed(&worker, &reason, now, out);
-                if self.seats.get(slot).is_some_and(|seat| {
-                    seat.sitting == Sitting::Empty && seat.successor.is_none()
-                }) {
+                if self
+                    .seats
+                    .get(slot)
+                    .is_some_and(|seat| seat.sitting == Sitting::Empty && seat.successor.is_none())
+                {
                     // The one that it was to replace has ended meanwhile.
                     self.respawn(&worker, cause, now, out);
                 }

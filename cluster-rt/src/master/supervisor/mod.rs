@@ -5,17 +5,17 @@
 //! It is total: an input about a worker that is gone changes nothing. Nothing is retried inside a
 //! step; a later timer does it, so that a stop always gets through.
 
+#[cfg(test)]
+mod changes_tests;
 mod exit;
+#[cfg(test)]
+mod random_tests;
 mod record;
 mod reload;
 mod replace;
 mod scale;
 mod start;
 mod stop;
-#[cfg(test)]
-mod changes_tests;
-#[cfg(test)]
-mod random_tests;
 #[cfg(test)]
 mod tests;
 mod timers;

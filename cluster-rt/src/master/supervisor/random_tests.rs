@@ -110,7 +110,8 @@ fn check(supervisor: &Supervisor, seed: u64) {
     }
     // Two workers in a slot are one and its replacement; all others are on their way out.
     for (&id, worker) in &supervisor.workers {
-        let leaves = worker.drain_until.is_some() || worker.killed.is_some() || worker.pid.is_none();
+        let leaves =
+            worker.drain_until.is_some() || worker.killed.is_some() || worker.pid.is_none();
         let departed = supervisor.place(id) == Place::Departed;
         assert!(!departed || leaves, "seed {seed}: {id} is nobody's and stays");
     }

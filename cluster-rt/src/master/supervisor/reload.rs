@@ -122,7 +122,7 @@ impl Supervisor {
 
     fn end_reload(&mut self, outcome: &super::Outcome, out: &mut Vec<Action>) {
         if let Some(reload) = self.reload.take() {
-            self.answer_all(reload.orders, outcome.clone(), out);
+            self.answer_all(reload.orders, outcome, out);
         }
         if let Some(orders) = self.next_reload.take() {
             self.begin_reload(orders, out);

@@ -114,7 +114,7 @@ impl Supervisor {
                 seat.not_before = Some(now + delay);
                 let orders = std::mem::take(&mut seat.orders);
                 let text = format!("its replacement failed: {reason}");
-                self.answer_all(orders, Err(text), out);
+                self.answer_all(orders, &Err(text), out);
             }
         }
     }
@@ -184,7 +184,7 @@ impl Supervisor {
     pub(super) fn answer_all(
         &self,
         orders: Vec<super::OrderId>,
-        outcome: Outcome,
+        outcome: &Outcome,
         out: &mut Vec<Action>,
     ) {
         let answer = |order| Action::Answer { order, outcome: outcome.clone() };

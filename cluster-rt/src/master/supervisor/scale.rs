@@ -36,7 +36,8 @@ impl Supervisor {
             return out.push(Action::refuse(order));
         }
         if !(1..=WORKERS_MAX).contains(&to) {
-            let text = format!("{to} workers: allowed are 1 to {WORKERS_MAX} (`stop` ends them all)");
+            let text =
+                format!("{to} workers: allowed are 1 to {WORKERS_MAX} (`stop` ends them all)");
             return out.push(Action::Answer { order, outcome: Err(text) });
         }
         if let Some(before) = self.scaling.take() {
@@ -58,7 +59,8 @@ impl Supervisor {
     fn remove_last_seat(&mut self, now: Instant, out: &mut Vec<Action>) {
         let Some(seat) = self.seats.pop() else { return };
         let slot = self.seats.len();
-        self.answer_all(seat.orders.clone(), Err(format!("slot {slot} was scaled away")), out);
+        let gone = Err(format!("slot {slot} was scaled away"));
+        self.answer_all(seat.orders.clone(), &gone, out);
         if let Some(id) = seat.successor_id() {
             self.kill_worker(id, KilledFor::Stop, out);
         }

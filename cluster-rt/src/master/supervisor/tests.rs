@@ -30,11 +30,8 @@ impl Bench {
         let mut rules = Config { respawn: Respawn::Always, ..Config::default() };
         change(&mut rules);
         let now = Instant::now();
-        let mut bench = Self {
-            supervisor: Supervisor::new(rules, workers, 1, now),
-            now,
-            done: Vec::new(),
-        };
+        let mut bench =
+            Self { supervisor: Supervisor::new(rules, workers, 1, now), now, done: Vec::new() };
         bench.feed(Input::Start);
         bench.feed(Input::ZygoteUp { generation: 1 });
         bench
@@ -213,7 +210,10 @@ fn five_failed_starts_and_nobody_ready_is_giving_up() {
     assert_eq!(starts, 5);
     assert!(actions.contains(&Action::Emit(Event::GaveUp { failed_starts: 5 })));
     assert!(actions.contains(&Action::KillZygote { generation: 1 }));
-    assert_eq!(end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })), Some(70));
+    assert_eq!(
+        end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })),
+        Some(70)
+    );
 }
 
 #[test]
@@ -237,7 +237,10 @@ fn help_ends_with_0_and_a_wrong_flag_with_2_after_one_start() {
         bench.exit(WorkerId(1), code(status));
         bench.feed(Input::ListenersClosed);
         assert_eq!(Bench::spawns(&bench.done).len(), 1);
-        assert_eq!(end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })), Some(status));
+        assert_eq!(
+            end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })),
+            Some(status)
+        );
     }
 }
 
@@ -248,7 +251,10 @@ fn without_respawn_the_first_failure_before_ready_is_the_end() {
     bench.feed(Input::MainEnded { worker: WorkerId(1), code: 1, panicked: false });
     bench.exit(WorkerId(1), code(1));
     bench.feed(Input::ListenersClosed);
-    assert_eq!(end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })), Some(1));
+    assert_eq!(
+        end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })),
+        Some(1)
+    );
 }
 
 #[test]
@@ -258,7 +264,10 @@ fn without_respawn_the_end_has_the_last_code_that_is_not_0() {
     bench.exit(WorkerId(1), code(0));
     bench.exit(WorkerId(2), code(3));
     bench.exit(WorkerId(3), code(0));
-    assert_eq!(end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })), Some(3));
+    assert_eq!(
+        end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })),
+        Some(3)
+    );
 }
 
 #[test]
@@ -349,7 +358,8 @@ fn a_zygote_that_never_says_hello_is_given_up() {
     let mut actions = supervisor.step(Input::Start, now);
     for _ in 0..5 {
         assert!(actions.contains(&Action::ExecZygote { generation: 1 }));
-        actions = supervisor.step(Input::ZygoteExited { generation: 1, reason: "exec: EACCES".to_owned() }, now);
+        actions = supervisor
+            .step(Input::ZygoteExited { generation: 1, reason: "exec: EACCES".to_owned() }, now);
         now += Duration::from_secs(1);
         actions.extend(supervisor.step(Input::Tick, now));
     }

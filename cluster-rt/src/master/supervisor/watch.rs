@@ -33,7 +33,8 @@ impl Supervisor {
     /// How often to look, if at all.
     pub(super) fn look_interval(&self) -> Option<Duration> {
         let limits = &self.rules.recycle;
-        let by_limits = (limits.connections.is_some() || limits.rss.is_some()).then_some(LOOK_INTERVAL);
+        let by_limits =
+            (limits.connections.is_some() || limits.rss.is_some()).then_some(LOOK_INTERVAL);
         let by_hang = self.rules.hang_timeout.map(|timeout| timeout / LOOKS);
         let interval = [by_limits, by_hang].into_iter().flatten().min()?;
         Some(interval.clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL))
@@ -90,7 +91,9 @@ impl Supervisor {
     }
 
     fn check_limits(&mut self, signs: &Signs, now: Instant) {
-        let Some(worker) = self.workers.get(&signs.worker).filter(|w| w.is_serving()) else { return };
+        let Some(worker) = self.workers.get(&signs.worker).filter(|w| w.is_serving()) else {
+            return;
+        };
         let old_enough = worker.ready.is_some_and(|at| now.duration_since(at) >= RSS_AGE_MIN);
         let past = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value >= limit);
         let worn = past(worker.limits.connections, signs.connections)
