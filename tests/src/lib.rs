@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod deploy;
 pub mod foreign;
 pub mod keep_alive;
 mod output;
@@ -13,7 +14,8 @@ pub mod proc;
 
 use std::{
     fmt::Debug,
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
@@ -98,6 +100,23 @@ impl Running {
     /// Waits until `count` lines contain `text`, and returns them.
     pub fn lines(&self, text: &str, count: usize) -> Vec<String> {
         self.lines.wait_for(text, count)
+    }
+
+    /// Gives the master of `steered` an order, and returns what came of it.
+    ///
+    /// # Panics
+    /// If nothing does within the deadline.
+    pub fn order(&self, order: &str) -> String {
+        self.begin_order(order).outcome()
+    }
+
+    /// Gives the master of `steered` an order.
+    pub fn begin_order(&self, order: &str) -> Ordered {
+        let line = self.line("orders to ");
+        let (_, address) = line.rsplit_once(' ').expect("an address at the end of the line");
+        let mut stream = TcpStream::connect(address).expect("the master listens");
+        writeln!(stream, "{order}").expect("the master reads");
+        Ordered { order: order.to_owned(), stream }
     }
 
     /// Waits for `listening on ADDRESS` and returns the address.
@@ -189,6 +208,27 @@ impl Running {
     }
 }
 
+/// An order whose outcome is yet to come.
+#[derive(Debug)]
+pub struct Ordered {
+    order: String,
+    stream: TcpStream,
+}
+
+impl Ordered {
+    /// Waits for what comes of it.
+    ///
+    /// # Panics
+    /// If nothing does within the deadline.
+    pub fn outcome(mut self) -> String {
+        self.stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        let mut outcome = String::new();
+        let read = self.stream.read_to_string(&mut outcome);
+        read.unwrap_or_else(|error| panic!("{}: {error}", self.order));
+        outcome
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Also what a failed test leaves: stopped, spinning or orphaned processes.
@@ -249,7 +289,6 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// # Panics
 /// If nothing may be skipped, as in CI: `CLUSTER_TEST_NO_SKIP` is set.
 pub fn skip(what: &str) {
-    use std::io::Write;
     assert!(std::env::var_os("CLUSTER_TEST_NO_SKIP").is_none(), "skipped: {what}");
     // If nobody can read it, nobody is misled.
     let _ = writeln!(std::io::stderr(), "\nSKIPPED: {what}");

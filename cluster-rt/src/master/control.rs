@@ -105,8 +105,8 @@ pub(super) struct Control {
     zygotes: BTreeMap<u32, ZygoteHandle>,
     /// The programs of the generations that may need a zygote.
     images: BTreeMap<u32, Arc<Image>>,
-    /// The stderr of the newcomers, while there is a reload.
-    capture: Option<Capture>,
+    /// The stderr of the newcomers, while there is a reload to this generation.
+    capture: Option<(u32, Capture)>,
     berths: Berths,
     listeners: Listeners,
     /// Listeners that workers dropped a moment ago, oldest first; one for each worker and listener.
@@ -341,8 +341,9 @@ impl Control {
             match event {
                 Event::Ready { worker, .. } => self.parts.hub.set_ready(*worker),
                 Event::Draining { worker, .. } => self.parts.hub.set_draining(*worker),
-                Event::ReloadStarted { .. } => self.begin_capture(),
-                Event::ReloadFinished { .. } | Event::ReloadFailed { .. } => self.end_capture(),
+                Event::ReloadFinished { generation } | Event::ReloadFailed { generation, .. } => {
+                    self.end_capture(*generation);
+                }
                 _ => {}
             }
             self.ledger.note(event);

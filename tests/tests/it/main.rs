@@ -14,6 +14,7 @@ mod listeners;
 mod messages;
 mod options;
 mod orphans;
+mod reload;
 mod roles;
 mod scoreboard;
 mod start;

@@ -75,17 +75,13 @@ impl Control {
         let image = match self.images.get(&generation) {
             Some(image) => Arc::clone(image),
             None => {
-                let first = generation == FIRST_GENERATION;
-                let image =
-                    if first { self.parts.image.same() } else { self.parts.image.renewed() };
-                let image: Arc<Image> = Arc::new(image?);
+                let image: Arc<Image> = Arc::new(self.new_image(generation)?);
                 self.images.insert(generation, Arc::clone(&image));
                 image
             }
         };
-        // The newest generation is the one of the reload, if there is one.
-        let newest = self.images.keys().last() == Some(&generation);
-        let stderr = self.capture.as_ref().filter(|_| newest).map(Capture::writer);
+        let captured = self.capture.as_ref().filter(|(of, _)| *of == generation);
+        let stderr = captured.map(|(_, capture)| capture.writer());
         let (handle, link) =
             ZygoteHandle::new(stderr.clone()).map_err(|error| format!("socketpair: {error}"))?;
         self.zygotes.insert(generation, handle);
@@ -94,10 +90,19 @@ impl Control {
         Ok(())
     }
 
-    /// From now on the stderr of newcomers is kept.
-    pub(super) fn begin_capture(&mut self) {
+    fn new_image(&mut self, generation: u32) -> Result<Image, String> {
+        if generation == FIRST_GENERATION {
+            return self.parts.image.same();
+        }
+        let image = self.parts.image.renewed()?;
+        self.begin_capture(generation);
+        Ok(image)
+    }
+
+    /// From now on the stderr of this generation's newcomers is kept.
+    fn begin_capture(&mut self, generation: u32) {
         match Capture::start() {
-            Ok(capture) => self.capture = Some(capture),
+            Ok(capture) => self.capture = Some((generation, capture)),
             Err(error) => {
                 let text =
                     format!("reload: stderr of the newcomers: {error}; it is not told again");
@@ -106,9 +111,14 @@ impl Control {
         }
     }
 
-    pub(super) fn end_capture(&mut self) {
-        self.capture = None;
-        self.zygotes.values_mut().for_each(ZygoteHandle::settle);
+    /// The reload is over.
+    pub(super) fn end_capture(&mut self, generation: u32) {
+        if self.capture.as_ref().is_some_and(|(of, _)| *of == generation) {
+            self.capture = None;
+        }
+        if let Some(zygote) = self.zygotes.get_mut(&generation) {
+            zygote.settle();
+        }
     }
 
     fn spawn(&mut self, worker: WorkerId, slot: usize, generation: u32) {

@@ -132,7 +132,8 @@ impl Control {
 
     /// What a newcomer wrote to stderr says more than how it ended.
     fn with_last_words(&self, why: String) -> String {
-        let lines = self.capture.as_ref().map(Capture::tail).unwrap_or_default();
+        let capture = self.capture.as_ref().map(|(_, capture)| capture);
+        let lines = capture.map(Capture::tail).unwrap_or_default();
         if lines.is_empty() || why == STOPPING {
             return why;
         }
