@@ -1,46 +1,37 @@
 //! A program that is deployed: a file that other versions of it replace while it runs.
 //!
-//! Fixture programs have marks in their code, a version and a way to behave, that are overwritten in the
-//! copy. So two deployed files are really two programs.
+//! Behind the code of a deployed fixture program stand its version and its way to behave, which the
+//! loader ignores and the program reads. So two deployed files are really two programs.
 
 use std::{
-    fs,
-    io::Write,
+    fs::{self, File},
+    io::{Read, Seek, SeekFrom},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use crate::Running;
 
-/// What comes before the mark in a program's code.
-const VERSION_MARK: &[u8] = b"cluster-test-version:";
-const BEHAVIOUR_MARK: &[u8] = b"cluster-test-behaviour:";
+/// The length of what stands behind the code.
+const MARK_BYTES: usize = 64;
+const MARK: &str = "\ncluster-test ";
 
-/// The marks of a fixture program; behind each prefix there is room for 16 bytes.
-#[derive(Debug)]
-pub struct Marks {
-    /// `cluster-test-version:` and the version, filled up with blanks.
-    pub version: &'static [u8; 37],
-    /// `cluster-test-behaviour:` and the way to behave, filled up with blanks.
-    pub behaviour: &'static [u8; 39],
+/// The version of this program, and how it is to behave; `one` and `serve` if it was not deployed.
+pub fn marks() -> (String, String) {
+    let marked = read_marks().unwrap_or_default();
+    let mut words = marked.split_ascii_whitespace().map(str::to_owned);
+    let mut next = |otherwise: &str| words.next().unwrap_or_else(|| otherwise.to_owned());
+    (next("one"), next("serve"))
 }
 
-impl Marks {
-    /// The version that this copy of the program is.
-    pub fn version(&self) -> String {
-        text(&std::hint::black_box(self.version)[VERSION_MARK.len()..])
-    }
-
-    /// How this copy of the program is to behave.
-    pub fn behaviour(&self) -> String {
-        text(&std::hint::black_box(self.behaviour)[BEHAVIOUR_MARK.len()..])
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim_end().to_owned()
+fn read_marks() -> Option<String> {
+    let mut program = File::open("/proc/self/exe").ok()?;
+    program.seek(SeekFrom::End(-i64::try_from(MARK_BYTES).ok()?)).ok()?;
+    let mut end = String::new();
+    program.read_to_string(&mut end).ok()?;
+    end.strip_prefix(MARK).map(str::to_owned)
 }
 
 /// A directory with one program in it, gone when dropped.
@@ -80,25 +71,22 @@ impl Deployed {
     /// # Panics
     /// If it cannot be.
     pub fn replace(&self, from: &str, version: &str, behaviour: &str) {
-        let mut code = fs::read(from).expect("the fixture program");
-        overwrite(&mut code, VERSION_MARK, version);
-        overwrite(&mut code, BEHAVIOUR_MARK, behaviour);
-        self.install(&code, 0o755);
+        let mark = format!("{MARK}{version} {behaviour}");
+        self.install(from, &format!("{mark:MARK_BYTES$}"), 0o755);
     }
 
-    /// Puts a file of these bytes in its place.
+    /// Puts a file with the bytes of `from`, and `more` behind them, in its place.
     ///
     /// # Panics
     /// If it cannot be.
-    pub fn install(&self, code: &[u8], mode: u32) {
+    pub fn install(&self, from: &str, more: &str, mode: u32) {
         let beside = self.directory.join("app.new");
         // By another process: a child that some other test forks at this moment would hold a
         // descriptor of ours until its exec, and a file that is open for writing cannot be executed.
         let mut shell = Command::new("sh");
-        shell.args(["-c", "cat > \"$0\""]).arg(&beside).stdin(Stdio::piped());
-        let mut shell = shell.spawn().expect("a shell");
-        shell.stdin.take().expect("a pipe").write_all(code).expect("the shell reads");
-        assert!(shell.wait().expect("our child").success(), "{}", beside.display());
+        shell.args(["-c", "cat \"$1\" > \"$0\" && printf %s \"$2\" >> \"$0\""]).arg(&beside);
+        let copied = shell.args([from, more]).status().expect("a shell");
+        assert!(copied.success(), "{}", beside.display());
         fs::set_permissions(&beside, fs::Permissions::from_mode(mode)).expect("our file");
         fs::rename(&beside, self.path()).expect("one directory");
     }
@@ -109,22 +97,6 @@ impl Deployed {
     /// If it is not there.
     pub fn remove(&self) {
         fs::remove_file(self.path()).expect("the program");
-    }
-}
-
-/// Overwrites what stands behind every occurrence of the mark.
-fn overwrite(code: &mut [u8], mark: &[u8], text: &str) {
-    let room = 16;
-    assert!(text.len() <= room, "{text} does not fit");
-    let filled = format!("{text:room$}");
-    let mut at = 0;
-    while let Some(found) = code[at..].windows(mark.len()).position(|bytes| bytes == mark) {
-        let start = at + found + mark.len();
-        // The mark also stands in this file's own code, with something else behind it.
-        if code.get(start..start + room).is_some_and(|old| old.is_ascii() && old[room - 1] == b' ') {
-            code[start..start + room].copy_from_slice(filled.as_bytes());
-        }
-        at = start;
     }
 }
 

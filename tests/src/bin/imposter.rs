@@ -3,16 +3,11 @@
 //! `silent` says nothing and lives on; `stranger` says hello in another protocol; `quits` ends at once.
 //! Each as a zygote only.
 
-use cluster_tests::{deploy::Marks, foreign, proc::Process};
-
-static MARKS: Marks = Marks {
-    version: b"cluster-test-version:one             ",
-    behaviour: b"cluster-test-behaviour:silent          ",
-};
+use cluster_tests::{deploy::marks, foreign, proc::Process};
 
 fn main() {
     let handover = std::env::var("CLUSTER_HANDOVER").expect("a master started it");
-    match MARKS.behaviour().as_str() {
+    match marks().1.as_str() {
         "stranger" => {
             let link = handover.split('.').nth(1).and_then(|n| n.parse().ok()).expect("a link");
             say_hello(link);

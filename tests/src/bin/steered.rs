@@ -8,13 +8,8 @@ use std::{process::ExitCode, time::Duration};
 
 use axum::{Router, extract::Path, routing::get};
 use cluster::{Master, Role, TcpListener, http::DrainLayer};
-use cluster_tests::deploy::Marks;
+use cluster_tests::deploy::marks;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-
-static MARKS: Marks = Marks {
-    version: b"cluster-test-version:one             ",
-    behaviour: b"cluster-test-behaviour:serve           ",
-};
 
 #[cluster::main(workers = 2, respawn)]
 async fn main(role: Role) -> ExitCode {
@@ -34,7 +29,7 @@ async fn main(role: Role) -> ExitCode {
 }
 
 async fn serve(worker: &cluster::Worker) -> std::io::Result<()> {
-    let (behaviour, slot) = (MARKS.behaviour(), worker.slot());
+    let ((version, behaviour), slot) = (marks(), worker.slot());
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     match behaviour.as_str() {
         "crash" => return Err(std::io::Error::other("the database is not there")),
@@ -49,7 +44,7 @@ async fn serve(worker: &cluster::Worker) -> std::io::Result<()> {
         _ => {}
     }
     let listener = TcpListener::bind(address).await?;
-    let (version, generation) = (MARKS.version(), worker.generation());
+    let generation = worker.generation();
     let app = Router::new()
         .route("/", get(move || async move { format!("{version} {generation} {slot}\n") }))
         .route("/pid", get(|| async { format!("{}\n", std::process::id()) }))

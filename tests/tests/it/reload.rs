@@ -119,13 +119,13 @@ fn a_missing_program_changes_nothing() {
 
 #[test]
 fn a_program_that_may_not_be_run_changes_nothing() {
-    let outcome = bad_newcomer(|deployed| deployed.install(b"\x7fELF", 0o644), &[]);
+    let outcome = bad_newcomer(|deployed| deployed.install("/dev/null", "\x7fELF", 0o644), &[]);
     assert!(outcome.contains("exec: Permission denied"), "{outcome}");
 }
 
 #[test]
 fn a_file_that_is_no_program_changes_nothing() {
-    let outcome = bad_newcomer(|deployed| deployed.install(b"hello\n", 0o755), &[]);
+    let outcome = bad_newcomer(|deployed| deployed.install("/dev/null", "hello\n", 0o755), &[]);
     assert!(outcome.contains("exec: Exec format error"), "{outcome}");
 }
 
