@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod client;
 pub mod deploy;
+pub mod events;
 pub mod foreign;
 pub mod keep_alive;
 mod output;

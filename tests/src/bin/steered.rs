@@ -1,8 +1,11 @@
 //! A server whose master is steered over a socket, and that can be deployed in versions.
 //!
 //! The master prints `orders to ADDRESS` and every event as `event TEXT`. A connection to it brings one
-//! order in a line (`reload`, `scale N`, `respawn SLOT`, `stats`, `workers`, `block MILLISECONDS`) and gets what came of it.
-//! A worker answers `/` with `VERSION GENERATION SLOT`, `/pid`, `/slow` after 200 ms, `/hoard/MIB` keeps that much memory; how it behaves is marked in the code.
+//! order in a line (`reload`, `scale N`, `respawn SLOT`, `stats`, `workers`, `block MILLISECONDS`) and
+//! gets what came of it.
+//! A worker answers `/` with `VERSION GENERATION SLOT`, `/pid`, `/slow` after 200 ms; `/hoard/MIB` keeps
+//! that much memory, `/orphan` leaves a process behind, `/spin` and `/sleep` hang. How it behaves is
+//! marked behind its code.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -52,6 +55,7 @@ async fn serve(worker: &cluster::Worker) -> std::io::Result<()> {
         .route("/sleep", get(sleep))
         .route("/slow", get(slow))
         .route("/hoard/{mib}", get(hoard))
+        .route("/orphan", get(orphan))
         .layer(DrainLayer);
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }
@@ -70,6 +74,12 @@ async fn sleep() {
 async fn slow() -> &'static str {
     tokio::time::sleep(Duration::from_millis(200)).await;
     "slow\n"
+}
+
+/// Leaves a process that ends by itself and that nobody waits for.
+async fn orphan() -> String {
+    let shell = std::process::Command::new("sh").args(["-c", "sleep 0.1 & exit 0"]).status();
+    format!("{}\n", shell.expect("a shell"))
 }
 
 async fn hoard(Path(mib): Path<usize>) -> String {
