@@ -3,7 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 
 use cluster_tests::{
-    Running,
+    Running, Signal,
     client::{Load, Tally},
     eventually, fixture,
 };
@@ -161,4 +161,24 @@ fn a_worker_that_is_never_ready_is_killed_at_the_start_timeout() {
     assert!(starts >= 2, "{:#?}", program.output());
     program.line("not ready 300ms after its spawn (start_timeout)");
     program.line("failed to start (SIGKILL)");
+}
+
+/// Stops a cluster that is not serving yet, twice; it ends within `grace` and leaves nobody.
+fn stops_early(arguments: &[&str], variables: &[(&str, &str)], seen: &str) {
+    let more = [("CLUSTER_GRACE", "2s"), ("CLUSTER_RESPAWN", "always")];
+    let mut program = start(arguments, &[variables, &more].concat());
+    program.line(seen);
+    program.signal(Signal::TERM);
+    program.signal(Signal::TERM);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+}
+
+#[test]
+fn a_stop_during_the_backoff_ends_it() {
+    stops_early(&["err"], &[("CLUSTER_BACKOFF", "20s..30s")], "respawning in 1000 ms");
+}
+
+#[test]
+fn a_stop_during_the_start_ends_it() {
+    stops_early(&["mute"], &[], "begun");
 }

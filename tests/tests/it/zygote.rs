@@ -107,3 +107,28 @@ fn the_old_code_goes_on_when_its_file_is_replaced() {
         fs::rename(&script, path).expect("our file");
     });
 }
+
+/// Where the program's code begins in the process.
+fn layout(pid: i32) -> String {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives");
+    maps.split('-').next().expect("an address").to_owned()
+}
+
+// Somebody who guesses addresses gets another layout after a few guesses, not thousands at one.
+#[test]
+fn many_crashes_by_signal_change_the_address_layout() {
+    let program = Running::start(fixture!("serve"), &[], &[("CLUSTER_BACKOFF", "1ms..10ms")]);
+    let address = program.address();
+    program.wait_for_workers(2);
+    let (zygote, before) = (program.zygote().expect("a zygote"), layout(program.worker(0).pid));
+    for _ in 0..5 {
+        eventually("two workers", || (program.workers().len() == 2).then_some(()));
+        assert_eq!(layout(program.worker(0).pid), before);
+        get(address, "/abort");
+    }
+    program.line("zygote 1 exited: renewed: 5 of its workers crashed by a signal within 60 s");
+    eventually("another zygote", || program.zygote().filter(|new| new.pid != zygote.pid));
+    replace_worker(&program);
+    assert_ne!(layout(program.worker(0).pid), before);
+    program.stop();
+}
