@@ -41,12 +41,10 @@ use crate::{
     id::WorkerId,
     sys::{
         fork::Image,
-        process,
         wake::{Wake, poll_until},
     },
     wire::ToWorker,
 };
-use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags};
 
 /// What the other threads tell this one.
@@ -244,37 +242,6 @@ impl Control {
         }
     }
 
-    fn take_signal(&mut self, signal: Signal) {
-        let report = &self.parts.report;
-        match signal {
-            Signal::SIGTERM => {
-                report.info("TERM: stopping".to_owned());
-                self.feed(Input::Stop { code: 0 });
-            }
-            Signal::SIGINT => {
-                report.info("INT: stopping (again after a second: kill)".to_owned());
-                self.feed(Input::Interrupt);
-            }
-            Signal::SIGQUIT => {
-                report.info("QUIT: killing all workers".to_owned());
-                self.feed(Input::Kill { code: 128 + Signal::SIGQUIT as i32 });
-            }
-            Signal::SIGHUP if self.parts.had_terminal && process::terminal_is_gone() => {
-                report.info("HUP, and the terminal is gone: stopping".to_owned());
-                self.feed(Input::Stop { code: 0 });
-            }
-            Signal::SIGHUP => self.reload_by_signal(),
-            Signal::SIGTTIN => self.scale_by_signal("TTIN", self.parts.supervisor.target() + 1),
-            Signal::SIGTTOU => {
-                self.scale_by_signal("TTOU", self.parts.supervisor.target().saturating_sub(1));
-            }
-            Signal::SIGUSR1 => self.report_stats(),
-            other => {
-                report.warn(format!("{other}: this version has no order for it; nothing is done"));
-            }
-        }
-    }
-
     fn take_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Withdrawn { berth } => {
@@ -339,7 +306,10 @@ impl Control {
     fn tell_all(&mut self, events: &[Event]) {
         for event in events {
             match event {
-                Event::Ready { worker, .. } => self.parts.hub.set_ready(*worker),
+                // One that is to replace another is not addressed by slot before it sits there.
+                Event::Ready { worker, .. } if self.parts.supervisor.sits(*worker) => {
+                    self.parts.hub.set_ready(*worker);
+                }
                 Event::Draining { worker, .. } => self.parts.hub.set_draining(*worker),
                 Event::ReloadFinished { generation } | Event::ReloadFailed { generation, .. } => {
                     self.end_capture(*generation);

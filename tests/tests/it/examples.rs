@@ -88,3 +88,13 @@ fn messages_runs_to_its_end() {
     }
     program.line("slot 0: slot 1 says that 12 squared is 144");
 }
+
+#[test]
+fn reload_runs_to_its_end_and_loses_nothing() {
+    let mut program = Running::start(&example("reload"), &[], &[]);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    program.wait_for_output();
+    program.line("reload: Reloaded { generation: 2 }");
+    assert!(program.line("meanwhile ").ends_with(", 0 were not"), "{:#?}", program.output());
+    program.line("stopped: 2 drained, 0 killed");
+}

@@ -6,7 +6,7 @@ use super::{assert_none, sources};
 
 /// The floors of `cluster-rt`, lowest first: module names directly below the crate.
 const FLOORS: &[&[&str]] = &[
-    &["id", "config", "error", "event", "wire", "policy", "mail"],
+    &["id", "config", "error", "event", "stats", "wire", "policy", "mail"],
     &["sys"],
     &["link", "handoff", "message"],
     &["zygote"],
@@ -25,7 +25,10 @@ const TOKIO: &[&str] = &[
     "cluster-rt/src/builder.rs",
     "cluster-rt/src/lib.rs",
     "cluster-rt/src/master/control.rs",
+    "cluster-rt/src/master/control/orders.rs",
+    "cluster-rt/src/master/events.rs",
     "cluster-rt/src/master/handle.rs",
+    "cluster-rt/src/master/order.rs",
     "cluster-rt/src/message/",
     "cluster-rt/src/net/",
     "cluster-rt/src/worker/",

@@ -151,6 +151,7 @@ impl Control {
     fn promote(&mut self, worker: WorkerId) {
         let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
         self.berths.promote(handle.slot, handle.berth);
+        self.parts.hub.set_ready(worker);
         self.send(worker, &ToWorker::Promoted, None);
         self.retire_berths();
     }

@@ -14,6 +14,7 @@ use crate::{
         order::{Answer, Reloaded, Replaced, Scaled},
         supervisor::{Done, OrderId, Outcome, STOPPING},
     },
+    sys::process,
 };
 
 /// Who waits for an order.
@@ -83,14 +84,45 @@ impl Control {
         }
     }
 
-    pub(super) fn reload_by_signal(&mut self) {
+    pub(super) fn take_signal(&mut self, signal: Signal) {
+        let report = &self.parts.report;
+        match signal {
+            Signal::SIGTERM => {
+                report.info("TERM: stopping".to_owned());
+                self.feed(Input::Stop { code: 0 });
+            }
+            Signal::SIGINT => {
+                report.info("INT: stopping (again after a second: kill)".to_owned());
+                self.feed(Input::Interrupt);
+            }
+            Signal::SIGQUIT => {
+                report.info("QUIT: killing all workers".to_owned());
+                self.feed(Input::Kill { code: 128 + Signal::SIGQUIT as i32 });
+            }
+            Signal::SIGHUP if self.parts.had_terminal && process::terminal_is_gone() => {
+                report.info("HUP, and the terminal is gone: stopping".to_owned());
+                self.feed(Input::Stop { code: 0 });
+            }
+            Signal::SIGHUP => self.reload_by_signal(),
+            Signal::SIGTTIN => self.scale_by_signal("TTIN", self.parts.supervisor.target() + 1),
+            Signal::SIGTTOU => {
+                self.scale_by_signal("TTOU", self.parts.supervisor.target().saturating_sub(1));
+            }
+            Signal::SIGUSR1 => self.report_stats(),
+            other => {
+                report.warn(format!("{other}: this version has no order for it; nothing is done"));
+            }
+        }
+    }
+
+    fn reload_by_signal(&mut self) {
         let path = self.parts.image.path().display();
         self.parts.report.info(format!("HUP: reloading {path}"));
         let order = self.orders.open(Waiting::Signal("HUP: reload"));
         self.feed(Input::Reload { order });
     }
 
-    pub(super) fn scale_by_signal(&mut self, signal: &'static str, target: usize) {
+    fn scale_by_signal(&mut self, signal: &'static str, target: usize) {
         self.parts.report.info(format!("{signal}: scaling to {target} workers"));
         let order = self.orders.open(Waiting::Signal(signal));
         self.feed(Input::Scale { order, target });

@@ -5,9 +5,11 @@
 //! It is total: an input about a worker that is gone changes nothing. Nothing is retried inside a
 //! step; a later timer does it, so that a stop always gets through.
 
+mod actions;
 #[cfg(test)]
 mod changes_tests;
 mod exit;
+mod inputs;
 #[cfg(test)]
 mod random_tests;
 mod record;
@@ -24,12 +26,14 @@ mod zygotes;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
-    process::ExitStatus,
     time::{Duration, Instant},
 };
 
-pub(crate) use self::exit::USAGE_CODES;
+pub(crate) use self::{
+    actions::{Action, Done, Outcome, STOPPING},
+    exit::USAGE_CODES,
+    inputs::{Input, OrderId, Signs},
+};
 use self::{
     record::{Seat, Sitting, Worker},
     reload::Reload,
@@ -37,148 +41,7 @@ use self::{
     stop::Phase,
     zygotes::Zygote,
 };
-use crate::{
-    config::Config,
-    event::{Event, WorkerState},
-    id::{ListenerId, WorkerId},
-};
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub(crate) enum Input {
-    /// The master is up: begin.
-    Start,
-    /// The generation's zygote forks on request.
-    ZygoteUp { generation: u32 },
-    /// The generation's zygote has ended, or could not be started.
-    ZygoteExited { generation: u32, reason: String },
-    /// A worker's process exists.
-    Spawned { worker: WorkerId, pid: u32 },
-    /// A worker's process could not be made.
-    SpawnFailed { worker: WorkerId, errno: i32 },
-    /// The worker said hello in our protocol.
-    Greeted { worker: WorkerId },
-    /// The worker is about to run `main`.
-    Online { worker: WorkerId },
-    /// The worker bound a listener.
-    Bound { worker: WorkerId, addr: SocketAddr },
-    /// The worker waits for connections on this listener.
-    Accepting { worker: WorkerId, listener: ListenerId },
-    /// The worker dropped this listener.
-    Unlistened { worker: WorkerId, listener: ListenerId },
-    /// The worker said that it is ready.
-    SaidReady { worker: WorkerId },
-    /// The worker got TERM, or its own code asked for its end.
-    StopAsked { worker: WorkerId },
-    /// The worker's `main` has ended.
-    MainEnded { worker: WorkerId, code: i32, panicked: bool },
-    /// The worker closed its link without having ended.
-    LinkClosed { worker: WorkerId },
-    /// The worker broke the rules of link or queue.
-    Misbehaved { worker: WorkerId, what: String },
-    /// The worker was reaped.
-    Reaped { worker: WorkerId, status: ExitStatus, lost: u64 },
-    /// After `CloseListeners`: every connection that the kernel had accepted has been dispatched.
-    ListenersClosed,
-    /// After `CloseListeners`: connections wait, and no worker is there to serve them.
-    ConnectionsWait,
-    /// After `Look`: what the rows and the kernel say of the workers.
-    Looked { signs: Vec<Signs> },
-    /// Change the number of slots.
-    Scale { order: OrderId, target: usize },
-    /// Replace the slot's worker.
-    Respawn { order: OrderId, slot: usize },
-    /// Replace all workers by those of a new generation.
-    Reload { order: OrderId },
-    /// End gracefully with this exit code.
-    Stop { code: i32 },
-    /// An INT from the terminal: the first stops, a later one kills.
-    Interrupt,
-    /// End at once with this exit code.
-    Kill { code: i32 },
-    /// Time has passed.
-    Tick,
-}
-
-/// Names an order until it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct OrderId(pub(crate) u64);
-
-/// What came of an order that is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Done {
-    Scaled { from: usize, to: usize },
-    Replaced { slot: usize, before: Option<WorkerId>, worker: WorkerId },
-    Reloaded { generation: u32 },
-}
-
-/// How an order ended; an error says why in words.
-pub(crate) type Outcome = Result<Done, String>;
-
-/// What a look finds about one worker. The first and the last but one are the worker's own words.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Signs {
-    pub(crate) worker: WorkerId,
-    /// Its heartbeat: any change is life; 0 before the first.
-    pub(crate) beat: u64,
-    /// How long it has been waiting for a processor since it was made.
-    pub(crate) starved: Duration,
-    /// Connections it has received.
-    pub(crate) connections: u64,
-    /// Its resident memory in bytes.
-    pub(crate) rss: u64,
-}
-
-/// What to do.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
-    /// Start a zygote of this generation.
-    ExecZygote { generation: u32 },
-    /// SIGKILL the generation's zygote.
-    KillZygote { generation: u32 },
-    /// The generation is over: let go of its program.
-    DropImage { generation: u32 },
-    /// Ask the generation's zygote for a worker.
-    Spawn { worker: WorkerId, slot: usize, generation: u32 },
-    /// Close the link of a worker that may never have come to be.
-    Forget { worker: WorkerId },
-    /// The worker sits in its slot from now on, in the place of another.
-    Promote { worker: WorkerId },
-    /// Dispatch connections of this listener to the worker.
-    Admit { worker: WorkerId, listener: ListenerId },
-    /// Dispatch nothing more to the worker, which has ended.
-    Vacate { worker: WorkerId },
-    /// Dispatch nothing more to the worker, then order it to drain.
-    Drain { worker: WorkerId },
-    /// SIGKILL the worker.
-    Kill { worker: WorkerId },
-    /// SIGABRT the worker.
-    Abort { worker: WorkerId },
-    /// Look at all workers; then `Input::Looked`.
-    Look,
-    /// Tell who gave the order.
-    Answer { order: OrderId, outcome: Outcome },
-    /// Begin to take connections from the listeners.
-    OpenDispatch,
-    /// Accept what waits, dispatch it, close; then `Input::ListenersClosed`.
-    CloseListeners,
-    /// Tell the owner.
-    Emit(Event),
-    /// Say on stderr.
-    Warn(String),
-    /// Everything is reaped: end the process with this code.
-    End { code: i32 },
-}
-
-impl Action {
-    /// The answer to an order that comes when the cluster is on its way to the end.
-    fn refuse(order: OrderId) -> Self {
-        Self::Answer { order, outcome: Err(STOPPING.to_owned()) }
-    }
-}
-
-/// Why an order is refused while the cluster ends.
-pub(crate) const STOPPING: &str = "the cluster is stopping";
+use crate::{config::Config, event::WorkerState, id::WorkerId};
 
 /// The generation of the code that the master was started with.
 pub(crate) const FIRST_GENERATION: u32 = 1;

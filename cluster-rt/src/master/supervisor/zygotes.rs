@@ -234,6 +234,10 @@ impl Supervisor {
 
     /// Ends the zygotes of generations that nobody needs any more.
     pub(super) fn release_zygotes(&mut self, out: &mut Vec<Action>) {
+        // As it is nearly always, and this runs at every step.
+        if self.zygotes.len() == 1 && self.zygotes.contains_key(&self.generation) {
+            return;
+        }
         for generation in self.zygotes.keys().copied().collect::<Vec<_>>() {
             if self.is_needed(generation) {
                 continue;
