@@ -74,6 +74,7 @@ mod master;
 mod message;
 mod net;
 mod policy;
+pub mod process;
 mod stats;
 mod sys;
 mod wire;

@@ -24,7 +24,11 @@ pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
 pub(crate) enum ToZygote {
     /// The first frame, with the scoreboard's descriptor; and with the master's stderr, if the zygote
     /// was started with another.
-    Begin { credentials: Option<Credentials> },
+    Begin {
+        credentials: Option<Credentials>,
+        /// The soft limit of open files for programs that user code starts, if it was raised.
+        nofile: Option<u64>,
+    },
     /// Fork a worker; with its ends of link and mail, and the stderr that it is to have at first, if
     /// that is another.
     Spawn { worker: WorkerId, slot: usize, row: u32 },

@@ -17,6 +17,7 @@ use crate::{
     id::WorkerId,
     link::{Link, LinkError},
     sys::{
+        child::remember_nofile,
         fork::{Forked, fork_twice},
         process,
         scoreboard::Scoreboard,
@@ -116,9 +117,12 @@ pub(crate) fn serve(handover: &Handover) -> Result<Seed, String> {
 fn begin(link: &MasterLink, master: i32) -> Result<Scoreboard, ()> {
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     link.send_by(&FromZygote::Hello { protocol: PROTOCOL_VERSION }, deadline).map_err(drop)?;
-    let Ok(Some((ToZygote::Begin { credentials }, fds))) = link.receive_by(deadline) else {
+    let Ok(Some((ToZygote::Begin { credentials, nofile }, fds))) = link.receive_by(deadline) else {
         return Err(());
     };
+    if let Some(limit) = nofile {
+        remember_nofile(limit);
+    }
     let mut fds = fds.into_iter();
     let opened = fds
         .next()

@@ -12,7 +12,7 @@ use crate::{
     config::Credentials,
     id::WorkerId,
     link::{Link, LinkError, SendError},
-    sys::{socket::seqpacket_pair, wait::Child},
+    sys::{child::nofile_before, socket::seqpacket_pair, wait::Child},
     wire::{FromZygote, PROTOCOL_VERSION, ToZygote},
 };
 
@@ -131,7 +131,8 @@ impl ZygoteHandle {
                 let own = rustix::stdio::stderr();
                 let mut fds = vec![scoreboard.as_fd()];
                 fds.extend(self.stderr.as_ref().map(|_| own));
-                let begin = ToZygote::Begin { credentials: credentials.cloned() };
+                let begin =
+                    ToZygote::Begin { credentials: credentials.cloned(), nofile: nofile_before() };
                 let begun =
                     self.link.as_ref().map_or(Err(SendError::Closed), |l| l.send(&begin, &fds));
                 begun.map(|()| Answer::Greeted).map_err(|error| format!("its link: {error:?}"))

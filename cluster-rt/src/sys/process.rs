@@ -17,7 +17,7 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit,
 };
 
-use crate::sys::fork::take_handed;
+use crate::sys::{child::remember_nofile, fork::take_handed};
 
 /// The variable by which a zygote learns that it is one. Read and removed first of all.
 pub(crate) const HANDOVER_VARIABLE: &str = "CLUSTER_HANDOVER";
@@ -86,8 +86,9 @@ pub(crate) fn parent_pid() -> i32 {
     Pid::as_raw(getppid())
 }
 
-/// Raises the soft limit of open files to the hard one, at most 1 048 576. Returns what it was.
-pub(crate) fn raise_nofile() -> Option<u64> {
+/// Raises the soft limit of open files to the hard one, at most 1 048 576. Children that are started here
+/// get the one before.
+pub(crate) fn raise_nofile() {
     /// The kernel's default ceiling, `fs.nr_open`; more would be refused.
     const NOFILE_MAX: u64 = 1_048_576;
     let limit = getrlimit(Resource::Nofile);
@@ -96,8 +97,8 @@ pub(crate) fn raise_nofile() -> Option<u64> {
         let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
         // Serving under the old limit is better than not serving.
         let _ = setrlimit(Resource::Nofile, raised);
+        limit.current.inspect(|&before| remember_nofile(before));
     }
-    limit.current
 }
 
 /// Ends this process now: no exit handlers, no destructors, no buffers. For processes whose master is

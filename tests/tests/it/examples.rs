@@ -98,3 +98,32 @@ fn reload_runs_to_its_end_and_loses_nothing() {
     assert!(program.line("meanwhile ").ends_with(", 0 were not"), "{:#?}", program.output());
     program.line("stopped: 2 drained, 0 killed");
 }
+
+/// Runs an example to its end and looks for lines.
+fn runs_to_its_end(name: &str, lines: &[&str]) {
+    let mut program = Running::start(&example(name), &[], &[]);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    program.wait_for_output();
+    for line in lines {
+        program.line(line);
+    }
+}
+
+#[test]
+fn spawn_runs_to_its_end() {
+    let lines = ["sort: wrote \"apple\\nfig\\npear\\n\"", "kill sent: true", "\"2\", \"b\""];
+    runs_to_its_end("spawn", &lines);
+}
+
+#[test]
+fn exec_runs_to_its_end() {
+    let lines = ["words: 3", "checked: ", "had written Some(\"begun\")", "1000 bytes are kept"];
+    runs_to_its_end("exec", &lines);
+}
+
+#[test]
+fn exec_file_runs_to_its_end() {
+    let lines =
+        ["printed: ; rm -rf $HOME", "shell: hello in /", "error: `no-such-program", "sync: "];
+    runs_to_its_end("exec_file", &lines);
+}

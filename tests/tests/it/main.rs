@@ -18,6 +18,8 @@ mod listeners;
 mod messages;
 mod options;
 mod orphans;
+mod process;
+mod process_traces;
 mod recycle;
 mod reload;
 mod roles;

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["link", "handoff", "message"],
     &["zygote"],
     &["master", "worker"],
-    &["net", "http"],
+    &["net", "http", "process"],
     &["builder", "__private"],
     &["lib"],
 ];
@@ -31,6 +31,7 @@ const TOKIO: &[&str] = &[
     "cluster-rt/src/master/order.rs",
     "cluster-rt/src/message/",
     "cluster-rt/src/net/",
+    "cluster-rt/src/process/",
     "cluster-rt/src/worker/",
 ];
 
