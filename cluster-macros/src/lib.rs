@@ -8,6 +8,7 @@ mod args;
 mod attribute;
 mod bytes;
 mod check;
+mod child;
 mod duration;
 mod errors;
 mod expand;
@@ -272,6 +273,47 @@ pub fn main(
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
     attribute::expand(args.into(), &item.into()).into()
+}
+
+/// Marks an `async fn` that can run in a process of its own, by `cluster::process::fork`.
+///
+/// ```ignore
+/// use cluster::{ClusterMessage, process};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, ClusterMessage)]
+/// struct Tick(u64);
+///
+/// #[derive(Serialize, Deserialize, ClusterMessage)]
+/// enum Order { Pause, Stop }
+///
+/// #[cluster::child]
+/// async fn counter(mut parent: process::Parent<Tick, Order>) {
+///     for n in 0.. {
+///         parent.send(&Tick(n)).await.ok();
+///     }
+/// }
+///
+/// let mut counter = process::fork(counter).await?;
+/// ```
+///
+/// # The function
+///
+/// It is `async`, without generics, and takes one parameter: a `Parent<Out, In>`, by which it sends `Out` to
+/// its parent and receives `In` from it. It returns anything that implements
+/// [`Termination`](std::process::Termination), which becomes the exit code.
+///
+/// Its name stays that of a function; called, it is a future that runs here and needs a `Parent`.
+///
+/// # Options
+///
+/// `crate = path` for a renamed dependency.
+#[proc_macro_attribute]
+pub fn child(
+    args: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    child::run(args.into(), item.into()).into()
 }
 
 /// Makes a type a message, which can be sent from one process of the cluster to another.

@@ -164,6 +164,9 @@ impl Builder {
         Fut: Future,
         Fut::Output: Termination,
     {
+        if let Some(code) = crate::process::private::prologue() {
+            return exit(code);
+        }
         let init = self.init.take();
         match Part::of_this_process() {
             Err(reason) => exit(complain(EXIT_CONFIG, &[reason])),

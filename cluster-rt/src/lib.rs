@@ -82,7 +82,7 @@ mod worker;
 mod zygote;
 
 #[doc(inline)]
-pub use cluster_macros::{ClusterMessage, main};
+pub use cluster_macros::{ClusterMessage, child, main};
 
 #[cfg(feature = "axum")]
 pub use self::net::WithConnectInfo;

@@ -144,7 +144,7 @@ fn read<M: ClusterMessage>(office: &Office, entry: Entry) -> Result<Mail<M>, Err
 ///
 /// # Errors
 /// What is wrong with the bytes.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(format!("{} bytes too many", rest.len())),

@@ -31,6 +31,7 @@ pub use self::{
     sending::Sending,
     shape::{Opaque, Shape, ShapeNode, hash},
 };
+pub(crate) use self::{mailbox::decode, shape::fingerprint};
 
 /// A type that can be sent from one process of the cluster to another.
 ///

@@ -5,6 +5,7 @@
 //! | `spawn(file, args)` | [`spawn`] | streams |
 //! | `exec(line)` | [`exec`] | a shell line, its output collected |
 //! | `execFile(file, args)` | [`exec_file`] | the same without a shell |
+//! | `fork(module)` | [`fork`] | a function of this program in a process of its own, with a typed channel |
 //! | `spawnSync`, `execSync`, `execFileSync` | [`spawn_sync`], [`exec_sync`], [`exec_file_sync`] | for code without a runtime |
 //!
 //! All options are methods of [`Command`]. Beyond Node:
@@ -23,6 +24,7 @@ mod child;
 mod command;
 mod error;
 mod events;
+mod fork;
 mod gather;
 mod output;
 mod pipeline;
@@ -37,10 +39,17 @@ pub use self::{
     command::Command,
     error::{Error, ErrorKind},
     events::{Event, Events},
+    fork::{ChildFuture, Fork, Forking, Parent, Receiver, Sender, Sending, fork},
     output::Output,
     pipeline::{Piped, pipeline},
     stdio::Stdio,
 };
+
+/// What generated code and `Builder` need.
+pub(crate) mod private {
+    pub(crate) use super::fork::prologue;
+    pub use super::fork::{CHILDREN, Connection, Entry, Marked, Tag, run_child};
+}
 
 /// From SIGTERM to SIGKILL in [`Child::end`].
 const END_GRACE: Duration = Duration::from_secs(2);

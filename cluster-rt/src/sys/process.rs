@@ -33,6 +33,19 @@ pub(crate) fn take_handover_variable() -> Option<String> {
     Some(value.to_string_lossy().into_owned())
 }
 
+/// The variable by which a forked child learns which function it is to run, and where its channel is.
+pub(crate) const CHILD_VARIABLE: &str = "CLUSTER_CHILD";
+
+/// Reads the child's variable and removes it, so that programs started from here do not see it.
+pub(crate) fn take_child_variable() -> Option<String> {
+    let value = std::env::var_os(CHILD_VARIABLE)?;
+    // SAFETY: as for `take_handover_variable`: under the attribute no other thread exists yet; with
+    // `Builder`, a thread that user code started before may read the environment at this moment only in
+    // a process that a parent has started as a child.
+    unsafe { std::env::remove_var(CHILD_VARIABLE) };
+    Some(value.to_string_lossy().into_owned())
+}
+
 /// Owns the descriptor that the handover names; `None` if nothing is open there.
 pub(crate) fn handed_descriptor(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: the variable is removed when it is read, so this runs once a process, before anything

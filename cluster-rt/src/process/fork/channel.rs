@@ -1,0 +1,396 @@
+//! The channel between a forked child and its parent: frames on a stream socket, both ways at once.
+//!
+//! Two tasks move the bytes, so that neither side waits for the other to read while it writes. What waits
+//! is bounded by bytes in either direction: senders wait, and the socket is not read. A frame has its length,
+//! flags, the fingerprint of its type, and the message. Nothing that comes can panic or grow this process.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    marker::PhantomData,
+    os::fd::{AsFd, OwnedFd},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::Interest,
+    net::UnixStream,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+
+use crate::{
+    error::{Cause, Error},
+    mail::{MESSAGE_BYTES_MAX, WAITING_BYTES_MAX},
+    message::{ClusterMessage, fingerprint},
+    sys::fdpass,
+};
+
+/// Length of what follows, flags, fingerprint.
+const HEAD_BYTES: usize = 4 + 1 + 8;
+/// The frame brings a descriptor.
+const WITH_FD: u8 = 1;
+/// Read and written in one go.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Descriptors that came before the frames they belong to were whole. An honest sender has one.
+const FDS_AHEAD_MAX: usize = 8;
+
+const ENDED: &str = "the other side has ended, or has closed the channel";
+
+/// A frame on its way out.
+struct Packet {
+    bytes: Vec<u8>,
+    fd: Option<OwnedFd>,
+    /// Room given back when it is out.
+    _room: OwnedSemaphorePermit,
+}
+
+/// The way out, shared by all who send.
+#[derive(Clone, Debug)]
+struct Outbox {
+    packets: mpsc::UnboundedSender<Packet>,
+    room: Arc<Semaphore>,
+}
+
+/// Sends messages of one type to the other side; clones send on the same channel.
+#[derive(Debug)]
+pub struct Sender<M> {
+    outbox: Outbox,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M> Clone for Sender<M> {
+    fn clone(&self) -> Self {
+        Self { outbox: self.outbox.clone(), message: PhantomData }
+    }
+}
+
+/// Receives messages of one type from the other side.
+#[derive(Debug)]
+pub struct Receiver<M> {
+    frames: mpsc::UnboundedReceiver<Received>,
+    message: PhantomData<fn() -> M>,
+}
+
+type Received = Result<Frame, String>;
+
+#[derive(Debug)]
+struct Frame {
+    fingerprint: u64,
+    payload: Vec<u8>,
+    fd: Option<OwnedFd>,
+    /// The frame was to bring a descriptor, and it did not come.
+    fd_lost: bool,
+    /// Room given back when it is taken.
+    _room: OwnedSemaphorePermit,
+}
+
+/// Opens this side of a channel; inside a runtime.
+pub(super) fn open<Out, In>(socket: OwnedFd) -> io::Result<(Sender<Out>, Receiver<In>)> {
+    let socket = std::os::unix::net::UnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    let socket = Arc::new(UnixStream::from_std(socket)?);
+    let room = || Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+    let (packets, outgoing) = mpsc::unbounded_channel();
+    let (incoming, frames) = mpsc::unbounded_channel();
+    tokio::spawn(write_all(Arc::clone(&socket), outgoing));
+    tokio::spawn(read_all(socket, incoming, room()));
+    let outbox = Outbox { packets, room: room() };
+    Ok((Sender { outbox, message: PhantomData }, Receiver { frames, message: PhantomData }))
+}
+
+/// What a frame takes of the room; one that is longer than all of it goes when nothing else waits.
+fn charge(bytes: usize) -> u32 {
+    u32::try_from(bytes.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX)
+}
+
+impl<M: ClusterMessage> Sender<M> {
+    /// Sends a message.
+    ///
+    /// It is encoded at the call; the future waits while 8 MiB wait to be written. Messages arrive in
+    /// the order in which they were sent; what was sent before an orderly end arrives.
+    ///
+    /// # Errors
+    /// The message is longer than 64 MiB or its serde code fails; the other side has ended or has closed
+    /// the channel ([`Error::is_unreachable`]).
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it resolved may or may not have sent the message; never a part of it.
+    pub fn send(&self, message: &M) -> Sending {
+        self.dispatch(message, None)
+    }
+
+    /// Sends a message and moves a descriptor along: a connection, a listener, a file. It is closed here
+    /// when it is on its way.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn send_with_fd(&self, message: &M, fd: impl Into<OwnedFd>) -> Sending {
+        self.dispatch(message, Some(fd.into()))
+    }
+
+    fn dispatch(&self, message: &M, fd: Option<OwnedFd>) -> Sending {
+        let frame = encode(message, fd.is_some());
+        let outbox = self.outbox.clone();
+        Sending(Box::pin(async move {
+            let bytes = frame?;
+            let gone = || Error::new("send", M::NAME, Cause::Unreachable(ENDED));
+            let room = Arc::clone(&outbox.room).acquire_many_owned(charge(bytes.len()));
+            let room = tokio::select! {
+                biased;
+                () = outbox.packets.closed() => return Err(gone()),
+                // The room itself is never closed.
+                room = room => room.map_err(|_| gone())?,
+            };
+            outbox.packets.send(Packet { bytes, fd, _room: room }).map_err(|_| gone())
+        }))
+    }
+
+    /// Resolves when everything that was sent is written, or cannot be any more.
+    pub(super) fn flush(&self) -> Flush {
+        let outbox = self.outbox.clone();
+        Box::pin(async move {
+            let all = Arc::clone(&outbox.room).acquire_many_owned(charge(WAITING_BYTES_MAX));
+            tokio::select! {
+                _ = all => {}
+                () = outbox.packets.closed() => {}
+            }
+        })
+    }
+}
+
+/// The end of all that was sent.
+pub(super) type Flush = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The future of a message on its way to the other side.
+#[must_use = "a message is sent when its future is awaited"]
+pub struct Sending(Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>);
+
+impl Sending {
+    pub(super) fn failed(error: Error) -> Self {
+        Self(Box::pin(std::future::ready(Err(error))))
+    }
+}
+
+impl Future for Sending {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl std::fmt::Debug for Sending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sending")
+    }
+}
+
+impl<M: ClusterMessage> Receiver<M> {
+    /// The next message; `None` when the other side has ended or closed the channel and everything that it
+    /// had sent was received.
+    ///
+    /// A descriptor that came along is closed; see [`recv_with_fd`](Self::recv_with_fd).
+    ///
+    /// # Errors
+    /// What came is of another type ([`Error::is_foreign`]), cannot be decoded, or is no message: the other
+    /// side ended in the middle of one. The messages after it, if any, still come.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: a message that was not returned is returned by the next call.
+    pub async fn recv(&mut self) -> Option<Result<M, Error>> {
+        Some(self.recv_with_fd().await?.map(|(message, _)| message))
+    }
+
+    /// The next message, with the descriptor that came along, if one did.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv); and a descriptor that was sent was lost, because this process is at its
+    /// limit of open files.
+    ///
+    /// # Cancel safety
+    /// As for [`recv`](Self::recv).
+    pub async fn recv_with_fd(&mut self) -> Option<Result<(M, Option<OwnedFd>), Error>> {
+        let failed = |cause| Error::new("recv", M::NAME, cause);
+        let frame = match self.frames.recv().await? {
+            Ok(frame) => frame,
+            Err(what) => return Some(Err(failed(Cause::Serde(what)))),
+        };
+        if frame.fingerprint != fingerprint::<M>() {
+            return Some(Err(failed(Cause::Serde(
+                "the other side has sent a message of another type or layout".to_owned(),
+            ))));
+        }
+        if frame.fd_lost {
+            let text = "its descriptor was lost: this process is at its limit (raise `ulimit -n`)";
+            return Some(Err(failed(Cause::Serde(text.to_owned()))));
+        }
+        let message = crate::message::decode(&frame.payload);
+        Some(message.map(|message| (message, frame.fd)).map_err(|what| failed(Cause::Serde(what))))
+    }
+}
+
+fn encode<M: ClusterMessage>(message: &M, with_fd: bool) -> Result<Vec<u8>, Error> {
+    let failed = |cause| Error::new("send", M::NAME, cause);
+    let mut bytes = vec![0; 4];
+    bytes.push(if with_fd { WITH_FD } else { 0 });
+    bytes.extend_from_slice(&fingerprint::<M>().to_le_bytes());
+    let mut bytes = postcard::to_extend(message, bytes)
+        .map_err(|error| failed(Cause::Serde(error.to_string())))?;
+    let payload = bytes.len() - HEAD_BYTES;
+    if payload > MESSAGE_BYTES_MAX {
+        return Err(failed(Cause::TooLarge { bytes: payload, most: MESSAGE_BYTES_MAX }));
+    }
+    let length = u32::try_from(bytes.len() - 4).unwrap_or(u32::MAX);
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Writes what is sent, until nobody can send any more; then the other side sees the end.
+async fn write_all(socket: Arc<UnixStream>, mut packets: mpsc::UnboundedReceiver<Packet>) {
+    while let Some(packet) = packets.recv().await {
+        if write(&socket, &packet).await.is_err() {
+            // Nobody reads any more: those who wait are told by the end of this queue.
+            break;
+        }
+    }
+    let _ = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Write);
+}
+
+async fn write(socket: &UnixStream, packet: &Packet) -> io::Result<()> {
+    let mut rest = packet.bytes.as_slice();
+    let mut fd = packet.fd.as_ref();
+    while !rest.is_empty() {
+        let piece = &rest[..rest.len().min(PIECE_BYTES)];
+        let fds: Vec<_> = fd.iter().map(|fd| fd.as_fd()).collect();
+        let written = socket
+            .async_io(Interest::WRITABLE, || Ok(fdpass::send_some(socket, piece, &fds)?))
+            .await?;
+        // It rides on the first byte.
+        fd = None;
+        rest = &rest[written..];
+    }
+    Ok(())
+}
+
+/// Reads until the end, or to what is no frame.
+async fn read_all(
+    socket: Arc<UnixStream>,
+    frames: mpsc::UnboundedSender<Received>,
+    room: Arc<Semaphore>,
+) {
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut fds = VecDeque::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match next_frame(&mut bytes, &mut fds) {
+            Ok(Some((head, payload, fd))) => {
+                let taken = charge(payload.len() + HEAD_BYTES);
+                let Ok(room) = Arc::clone(&room).acquire_many_owned(taken).await else { return };
+                let fd_lost = head.with_fd && fd.is_none();
+                let frame =
+                    Frame { fingerprint: head.fingerprint, payload, fd, fd_lost, _room: room };
+                if frames.send(Ok(frame)).is_err() {
+                    return;
+                }
+                continue;
+            }
+            Ok(None) => {}
+            Err(what) => {
+                let _ = frames.send(Err(what));
+                return;
+            }
+        }
+        let received =
+            socket.async_io(Interest::READABLE, || Ok(fdpass::receive(&*socket, &mut piece)?));
+        match received.await {
+            Ok(packet) if packet.bytes > 0 => {
+                bytes.extend_from_slice(&piece[..packet.bytes]);
+                fds.extend(packet.fds);
+            }
+            // The end, or a reset, which is one.
+            Ok(_) | Err(_) => {
+                if !bytes.is_empty() {
+                    let what = "the other side ended in the middle of a message".to_owned();
+                    let _ = frames.send(Err(what));
+                }
+                return;
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FrameHead {
+    fingerprint: u64,
+    with_fd: bool,
+}
+
+type Cut = (FrameHead, Vec<u8>, Option<OwnedFd>);
+
+/// Cuts the first frame out of the bytes, if all of it is there.
+fn next_frame(bytes: &mut Vec<u8>, fds: &mut VecDeque<OwnedFd>) -> Result<Option<Cut>, String> {
+    if fds.len() > FDS_AHEAD_MAX {
+        return Err("the other side sends descriptors without messages".to_owned());
+    }
+    let Some(length) = bytes.first_chunk() else { return Ok(None) };
+    let length = u32::from_le_bytes(*length) as usize;
+    if !(HEAD_BYTES - 4..=HEAD_BYTES - 4 + MESSAGE_BYTES_MAX).contains(&length) {
+        return Err(format!("a message of {length} bytes, which cannot be"));
+    }
+    if bytes.len() < 4 + length {
+        return Ok(None);
+    }
+    let with_fd = match bytes[4] {
+        0 => false,
+        WITH_FD => true,
+        flags => return Err(format!("a message with unknown flags {flags:#x}")),
+    };
+    let fingerprint = bytes[5..HEAD_BYTES].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+    let rest = bytes.split_off(4 + length);
+    let mut frame = std::mem::replace(bytes, rest);
+    let fd = if with_fd { fds.pop_front() } else { None };
+    frame.drain(..HEAD_BYTES);
+    Ok(Some((FrameHead { fingerprint, with_fd }, frame, fd)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Vec<u8> {
+        encode(&text.to_owned(), false).expect("small")
+    }
+
+    impl ClusterMessage for String {
+        const NAME: &'static str = "a text";
+    }
+
+    #[test]
+    fn frames_are_cut_whatever_the_borders() {
+        let stream = [frame("one"), frame(""), frame("three")].concat();
+        for step in 1..stream.len() {
+            let (mut bytes, mut fds, mut found) = (Vec::new(), VecDeque::new(), Vec::new());
+            for chunk in stream.chunks(step) {
+                bytes.extend_from_slice(chunk);
+                while let Some((_, payload, _)) = next_frame(&mut bytes, &mut fds).expect("good") {
+                    found.push(crate::message::decode::<String>(&payload).expect("a text"));
+                }
+            }
+            assert_eq!(found, ["one", "", "three"]);
+        }
+    }
+
+    #[test]
+    fn lengths_and_flags_that_cannot_be_are_refused() {
+        for length in [0, 8, u32::MAX, 0x7fff_ffff, MESSAGE_BYTES_MAX as u32 + 10] {
+            let mut bytes = length.to_le_bytes().to_vec();
+            assert!(next_frame(&mut bytes, &mut VecDeque::new()).is_err(), "{length}");
+        }
+        let mut bytes = frame("x");
+        bytes[4] = 2;
+        assert!(next_frame(&mut bytes, &mut VecDeque::new()).is_err());
+    }
+}
