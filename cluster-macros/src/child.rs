@@ -6,7 +6,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{
-    FnArg, Path, ReturnType, Safety, Signature, Token, parse::Parser, parse_quote, spanned::Spanned,
+    FnArg, Path, ReturnType, Safety, Signature, Token, Type, parse::Parser, parse_quote,
+    spanned::Spanned,
 };
 
 use crate::{errors::Errors, function::Function};
@@ -74,6 +75,11 @@ fn check(sig: &Signature, errors: &mut Errors) {
     }
     if let Some(clause) = &sig.generics.where_clause {
         errors.at(clause, "a child cannot have a `where` clause");
+    }
+    if let ReturnType::Type(_, ty) = &sig.output {
+        if matches!(**ty, Type::Never(_)) {
+            errors.at(ty, "a child that never returns is written `-> std::convert::Infallible`");
+        }
     }
     let needed = "a child takes one parameter, `parent: cluster::process::Parent<Out, In>`";
     match sig.inputs.first() {

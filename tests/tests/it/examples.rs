@@ -127,3 +127,9 @@ fn exec_file_runs_to_its_end() {
         ["printed: ; rm -rf $HOME", "shell: hello in /", "error: `no-such-program", "sync: "];
     runs_to_its_end("exec_file", &lines);
 }
+
+#[test]
+fn fork_runs_to_its_end() {
+    let lines = ["count: 303", "parent: stop", "the channel has ended: exit status: 0"];
+    runs_to_its_end("fork", &lines);
+}

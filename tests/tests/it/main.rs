@@ -9,6 +9,7 @@ mod ends;
 mod events;
 mod examples;
 mod first_process;
+mod fork;
 mod handover;
 mod hang;
 mod inheritance;

@@ -15,17 +15,18 @@ use std::{
     task::{Context, Poll},
 };
 
+use rustix::event::{PollFd, PollFlags};
 use tokio::{
     io::Interest,
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
 };
 
 use crate::{
     error::{Cause, Error},
     mail::{MESSAGE_BYTES_MAX, WAITING_BYTES_MAX},
     message::{ClusterMessage, fingerprint},
-    sys::fdpass,
+    sys::{fdpass, wake::poll_until},
 };
 
 /// Length of what follows, flags, fingerprint.
@@ -95,8 +96,16 @@ pub(super) fn open<Out, In>(socket: OwnedFd) -> io::Result<(Sender<Out>, Receive
     let room = || Arc::new(Semaphore::new(WAITING_BYTES_MAX));
     let (packets, outgoing) = mpsc::unbounded_channel();
     let (incoming, frames) = mpsc::unbounded_channel();
-    tokio::spawn(write_all(Arc::clone(&socket), outgoing));
-    tokio::spawn(read_all(socket, incoming, room()));
+    // Dropped when nobody is there to read what is written.
+    let (listens, hung_up) = oneshot::channel();
+    tokio::spawn(write_all(Arc::clone(&socket), outgoing, hung_up));
+    tokio::spawn(async move {
+        read_all(&socket, incoming, room()).await;
+        if !is_hung_up(&socket) {
+            // The other side sends nothing more, and may go on reading.
+            let _ = listens.send(());
+        }
+    });
     let outbox = Outbox { packets, room: room() };
     Ok((Sender { outbox, message: PhantomData }, Receiver { frames, message: PhantomData }))
 }
@@ -249,8 +258,25 @@ fn encode<M: ClusterMessage>(message: &M, with_fd: bool) -> Result<Vec<u8>, Erro
 }
 
 /// Writes what is sent, until nobody can send any more; then the other side sees the end.
-async fn write_all(socket: Arc<UnixStream>, mut packets: mpsc::UnboundedReceiver<Packet>) {
-    while let Some(packet) = packets.recv().await {
+async fn write_all(
+    socket: Arc<UnixStream>,
+    mut packets: mpsc::UnboundedReceiver<Packet>,
+    mut hung_up: oneshot::Receiver<()>,
+) {
+    let mut listens = true;
+    loop {
+        let packet = tokio::select! {
+            biased;
+            heard = &mut hung_up, if listens => match heard {
+                Ok(()) => {
+                    listens = false;
+                    continue;
+                }
+                Err(_) => break,
+            },
+            packet = packets.recv() => packet,
+        };
+        let Some(packet) = packet else { break };
         if write(&socket, &packet).await.is_err() {
             // Nobody reads any more: those who wait are told by the end of this queue.
             break;
@@ -275,9 +301,17 @@ async fn write(socket: &UnixStream, packet: &Packet) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the other side is gone, and has not only said that it sends nothing more.
+fn is_hung_up(socket: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::empty())];
+    // HUP is told unasked: both directions are closed (poll(2)).
+    let polled = poll_until(&mut fds, Some(std::time::Instant::now()));
+    polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
 /// Reads until the end, or to what is no frame.
 async fn read_all(
-    socket: Arc<UnixStream>,
+    socket: &UnixStream,
     frames: mpsc::UnboundedSender<Received>,
     room: Arc<Semaphore>,
 ) {
@@ -304,7 +338,7 @@ async fn read_all(
             }
         }
         let received =
-            socket.async_io(Interest::READABLE, || Ok(fdpass::receive(&*socket, &mut piece)?));
+            socket.async_io(Interest::READABLE, || Ok(fdpass::receive(socket, &mut piece)?));
         match received.await {
             Ok(packet) if packet.bytes > 0 => {
                 bytes.extend_from_slice(&piece[..packet.bytes]);
