@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags};
 use tokio::{
     io::Interest,
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
 use crate::{
@@ -52,6 +52,7 @@ struct Packet {
 #[derive(Clone, Debug)]
 struct Outbox {
     packets: mpsc::UnboundedSender<Packet>,
+    /// Closed when nobody is there to read.
     room: Arc<Semaphore>,
 }
 
@@ -96,17 +97,19 @@ pub(super) fn open<Out, In>(socket: OwnedFd) -> io::Result<(Sender<Out>, Receive
     let room = || Arc::new(Semaphore::new(WAITING_BYTES_MAX));
     let (packets, outgoing) = mpsc::unbounded_channel();
     let (incoming, frames) = mpsc::unbounded_channel();
-    // Dropped when nobody is there to read what is written.
-    let (listens, hung_up) = oneshot::channel();
-    tokio::spawn(write_all(Arc::clone(&socket), outgoing, hung_up));
+    let out_room = room();
+    let outbox_room = Arc::clone(&out_room);
+    tokio::spawn(write_all(Arc::clone(&socket), outgoing));
     tokio::spawn(async move {
-        read_all(&socket, incoming, room()).await;
-        if !is_hung_up(&socket) {
-            // The other side sends nothing more, and may go on reading.
-            let _ = listens.send(());
+        read_all(&socket, &incoming, room()).await;
+        // It may have said only that it sends nothing more. First, so that whoever was told of the end
+        // cannot send any more.
+        if is_hung_up(&socket) {
+            outbox_room.close();
         }
+        drop(incoming);
     });
-    let outbox = Outbox { packets, room: room() };
+    let outbox = Outbox { packets, room: out_room };
     Ok((Sender { outbox, message: PhantomData }, Receiver { frames, message: PhantomData }))
 }
 
@@ -150,7 +153,6 @@ impl<M: ClusterMessage> Sender<M> {
             let room = tokio::select! {
                 biased;
                 () = outbox.packets.closed() => return Err(gone()),
-                // The room itself is never closed.
                 room = room => room.map_err(|_| gone())?,
             };
             outbox.packets.send(Packet { bytes, fd, _room: room }).map_err(|_| gone())
@@ -258,25 +260,8 @@ fn encode<M: ClusterMessage>(message: &M, with_fd: bool) -> Result<Vec<u8>, Erro
 }
 
 /// Writes what is sent, until nobody can send any more; then the other side sees the end.
-async fn write_all(
-    socket: Arc<UnixStream>,
-    mut packets: mpsc::UnboundedReceiver<Packet>,
-    mut hung_up: oneshot::Receiver<()>,
-) {
-    let mut listens = true;
-    loop {
-        let packet = tokio::select! {
-            biased;
-            heard = &mut hung_up, if listens => match heard {
-                Ok(()) => {
-                    listens = false;
-                    continue;
-                }
-                Err(_) => break,
-            },
-            packet = packets.recv() => packet,
-        };
-        let Some(packet) = packet else { break };
+async fn write_all(socket: Arc<UnixStream>, mut packets: mpsc::UnboundedReceiver<Packet>) {
+    while let Some(packet) = packets.recv().await {
         if write(&socket, &packet).await.is_err() {
             // Nobody reads any more: those who wait are told by the end of this queue.
             break;
@@ -312,7 +297,7 @@ fn is_hung_up(socket: &UnixStream) -> bool {
 /// Reads until the end, or to what is no frame.
 async fn read_all(
     socket: &UnixStream,
-    frames: mpsc::UnboundedSender<Received>,
+    frames: &mpsc::UnboundedSender<Received>,
     room: Arc<Semaphore>,
 ) {
     let mut bytes: Vec<u8> = Vec::new();
