@@ -46,7 +46,7 @@ fn sources(folder: &str) -> Vec<Source> {
 /// All of ours but the programs that are to fail to compile.
 fn all_sources() -> Vec<Source> {
     let mut all = Vec::new();
-    for folder in ["cluster-rt", "cluster-macros", "examples", "tests"] {
+    for folder in ["benches", "cluster-rt", "cluster-macros", "examples", "tests"] {
         all.extend(sources(folder));
     }
     all.retain(|source| !source.path.contains("/ui/"));
