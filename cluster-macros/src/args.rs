@@ -16,7 +16,7 @@ use crate::duration::Backoff;
 use crate::errors::Errors;
 use crate::options;
 use crate::recycle::Recycle;
-use crate::value::{Flavor, Form, Respawn, Written};
+use crate::value::{Flavor, Form, Respawn, Schedule, Written};
 
 /// An option that was given, with the place where.
 pub(crate) struct Given<T> {
@@ -37,10 +37,12 @@ pub(crate) struct Args {
     pub(crate) hang_timeout: Option<Given<Duration>>,
     pub(crate) recycle: Option<Given<Recycle>>,
     pub(crate) surplus: Option<Given<usize>>,
+    pub(crate) schedule: Option<Given<Schedule>>,
     pub(crate) user: Option<Given<String>>,
     pub(crate) group: Option<Given<String>>,
     pub(crate) flavor: Option<Given<Flavor>>,
     pub(crate) worker_threads: Option<Given<u32>>,
+    pub(crate) blocking: Option<Given<()>>,
     pub(crate) init: Option<Given<Expr>>,
     pub(crate) master: Option<Given<Expr>>,
     pub(crate) crate_path: Option<Given<Path>>,
@@ -82,10 +84,12 @@ impl Args {
             "hang_timeout" => self.hang_timeout = written.given(Written::hang_timeout, errors),
             "recycle" => self.recycle = written.given(Written::recycle, errors),
             "surplus" => self.surplus = written.given(Written::surplus, errors),
+            "schedule" => self.schedule = written.given(Written::schedule, errors),
             "user" => self.user = written.given(Written::account, errors),
             "group" => self.group = written.given(Written::account, errors),
             "flavor" => self.flavor = written.given(Written::flavor, errors),
             "worker_threads" => self.worker_threads = written.given(Written::positive, errors),
+            "blocking" => self.blocking = written.given(Written::flag, errors),
             "init" => self.init = written.given(Written::function, errors),
             "master" => self.master = written.given(Written::function, errors),
             "crate" => self.crate_path = written.given(Written::crate_path, errors),

@@ -17,6 +17,7 @@ pub(crate) fn check(args: &Args, function: &Function, errors: &mut Errors) {
     master_is_named_once(args, &function.sig, errors);
     no_other_runtime(function, errors);
     name_is_main(&function.sig, errors);
+    blocking_has_no_runtime(args, &function.sig, errors);
     function_is_async(args, &function.sig, errors);
     function_is_plain(&function.sig, errors);
     parameter_is_a_role(&function.sig, errors);
@@ -86,10 +87,37 @@ fn name_is_main(sig: &Signature, errors: &mut Errors) {
     }
 }
 
+/// A blocking worker has no runtime on which the other options could have their effect, and the
+/// master's branch needs one of its own.
+fn blocking_has_no_runtime(args: &Args, sig: &Signature, errors: &mut Errors) {
+    if !args.mentions("blocking") {
+        return;
+    }
+    let runtime = "`blocking` gives the workers no runtime";
+    if let Some(flavor) = &args.flavor {
+        errors.at(&flavor.name, format_args!("{runtime}: `flavor` would have no effect"));
+    }
+    if let Some(timeout) = &args.hang_timeout {
+        errors.at(
+            &timeout.name,
+            format_args!("{runtime}, whose task the heartbeat is: `hang_timeout` cannot be watched"),
+        );
+    }
+    if let Some(role) = sig.inputs.iter().find(|input| is_role(input)) {
+        errors.at(
+            role,
+            "with `blocking`, `main` is the worker's alone: name the master's branch by \
+             `master = watch`, an `async fn watch(master: cluster::Master)`",
+        );
+    }
+    if let Some(keyword) = &sig.asyncness {
+        errors.at(keyword, "with `blocking`, `main` is not `async`: remove one of the two");
+    }
+}
+
 /// A body that is not `async` would block its worker's only thread, and it is what another
 /// runtime's attribute leaves behind.
 fn function_is_async(args: &Args, sig: &Signature, errors: &mut Errors) {
-    // `blocking` has been refused with the same advice.
     if sig.asyncness.is_none() && !args.mentions("blocking") {
         errors.at(
             sig.fn_token,

@@ -14,7 +14,7 @@ use syn::{FnArg, Path, ReturnType, Signature, parse_quote};
 use crate::args::{Args, Given};
 use crate::function::Function;
 use crate::recycle::Recycle;
-use crate::value::{Flavor, Respawn};
+use crate::value::{Flavor, Respawn, Schedule};
 
 pub(crate) fn expand(args: &Args, function: &Function) -> TokenStream {
     let Function { attrs, vis, sig, body } = function;
@@ -23,7 +23,7 @@ pub(crate) fn expand(args: &Args, function: &Function) -> TokenStream {
         None => parse_quote!(::cluster),
     };
     let settings = settings(args, &krate);
-    let run = run(sig);
+    let run = run(args, sig);
     // The user's function is a function still, inside ours: the compiler then judges its body by
     // its own signature and words, which it would not with the body in an `async` block.
     quote! {
@@ -52,6 +52,7 @@ fn settings(args: &Args, krate: &Path) -> TokenStream {
         call(&args.hang_timeout, "hang_timeout", duration),
         call(&args.recycle, "recycle", |recycle| limits(recycle, krate)),
         call(&args.surplus, "surplus", ToTokens::to_token_stream),
+        call(&args.schedule, "schedule", |schedule| schedule_of(*schedule, krate)),
         call(&args.user, "user", ToTokens::to_token_stream),
         call(&args.group, "group", ToTokens::to_token_stream),
         call(&args.flavor, "flavor", |flavor| runtime_flavor(*flavor, krate)),
@@ -79,7 +80,7 @@ fn call<T>(
 }
 
 /// The call that starts the cluster.
-fn run(sig: &Signature) -> TokenStream {
+fn run(args: &Args, sig: &Signature) -> TokenStream {
     let main = &sig.ident;
     // A type that is no `Termination` is reported under the method, hence under its first token.
     let output = match &sig.output {
@@ -87,7 +88,8 @@ fn run(sig: &Signature) -> TokenStream {
         ReturnType::Default => Span::call_site(),
     };
     let Some(FnArg::Typed(parameter)) = sig.inputs.first() else {
-        let run = Ident::new("run", output);
+        let name = if args.blocking.is_some() { "run_blocking" } else { "run" };
+        let run = Ident::new(name, output);
         return quote!(.#run(#main));
     };
     let run = Ident::new("run_roles", output);
@@ -112,6 +114,16 @@ fn limits(recycle: &Recycle, krate: &Path) -> TokenStream {
     let rss = rss.map(|bytes| quote!(.rss(#bytes)));
     let jitter = jitter.map(|jitter| quote!(.jitter(#jitter)));
     quote!(#krate::Recycle::new() #connections #age #rss #jitter)
+}
+
+fn schedule_of(schedule: Schedule, krate: &Path) -> TokenStream {
+    match schedule {
+        Schedule::RoundRobin => quote!(#krate::Schedule::RoundRobin),
+        Schedule::LeastConnections => quote!(#krate::Schedule::LeastConnections),
+        Schedule::Sticky => quote!(#krate::Schedule::Sticky),
+        Schedule::Shared => quote!(#krate::Schedule::Shared),
+        Schedule::Kernel => quote!(#krate::Schedule::Kernel),
+    }
 }
 
 fn runtime_flavor(flavor: Flavor, krate: &Path) -> TokenStream {

@@ -4,7 +4,7 @@
 //! accepts its example, and no name is in two of the tables.
 
 /// Every option of this version with an example of its use, in the order of the documentation.
-pub(crate) const AVAILABLE: [(&str, &str); 17] = [
+pub(crate) const AVAILABLE: [(&str, &str); 19] = [
     ("workers", "workers = 4"),
     ("respawn", r#"respawn = "on-failure""#),
     ("backoff", r#"backoff = "100ms..30s""#),
@@ -15,10 +15,12 @@ pub(crate) const AVAILABLE: [(&str, &str); 17] = [
     ("hang_timeout", r#"hang_timeout = "30s""#),
     ("recycle", r#"recycle(connections = 10_000, age = "1h")"#),
     ("surplus", "surplus = 1"),
+    ("schedule", r#"schedule = "least-connections""#),
     ("user", r#"user = "www""#),
     ("group", r#"group = "www""#),
     ("flavor", r#"flavor = "multi_thread""#),
     ("worker_threads", "worker_threads = 4"),
+    ("blocking", "blocking"),
     ("init", "init = setup"),
     ("master", "master = watch"),
     ("crate", "crate = renamed_cluster"),
@@ -33,11 +35,11 @@ pub(crate) const RECYCLE: [(&str, &str); 4] = [
 ];
 
 /// Options whose meaning is fixed but which this version cannot carry out.
-const LATER: [&str; 5] = ["schedule", "services", "preload", "blocking", "pin"];
+const LATER: [&str; 3] = ["services", "preload", "pin"];
 
 /// What others call it, each group with the remedy. The words come from tokio, Node, gunicorn,
 /// puma, PM2, Kubernetes and systemd, where edit distance would find nothing or the wrong option.
-const OTHER_WORDS: [(&[&str], &str); 19] = [
+const OTHER_WORDS: [(&[&str], &str); 21] = [
     (
         &["num_workers", "worker_count", "n", "count", "processes", "instances", "replicas"],
         "the number of workers is `workers = 4`",
@@ -95,6 +97,14 @@ const OTHER_WORDS: [(&[&str], &str); 19] = [
         &["max_surge", "surge", "extra_workers"],
         "how many workers above their number a reload may run is `surplus = 1`",
     ),
+    (
+        &["scheduling", "balance", "balancer", "lb", "strategy", "policy", "scheduling_policy"],
+        "how connections are shared is `schedule = \"least-connections\"`",
+    ),
+    (
+        &["reuseport", "reuse_port", "so_reuseport"],
+        "a socket for each slot is `schedule = \"kernel\"`",
+    ),
     (&["run_as", "uid", "username", "setuid"], "whom the workers run as is `user = \"www\"`"),
     (&["gid", "setgid"], "the group that the workers run as is `group = \"www\"`"),
     (&["runtime", "rt"], "the kind of runtime is `flavor = \"multi_thread\"`"),
@@ -142,7 +152,6 @@ pub(crate) fn refusal(name: &str) -> String {
 /// A later name is refused with what can be done today, where something can.
 fn later(name: &str) -> String {
     let today = match name {
-        "blocking" => ": write `async fn main`",
         "services" => ": tell the workers apart by `cluster::worker().slot()`",
         _ => "",
     };
@@ -201,8 +210,8 @@ mod tests {
     #[test]
     fn a_slip_of_a_later_name_is_not_recommended() {
         assert_eq!(
-            refusal("shedule"),
-            "unknown option `shedule`; `schedule` is not available in this version"
+            refusal("preloat"),
+            "unknown option `preloat`; `preload` is not available in this version"
         );
     }
 

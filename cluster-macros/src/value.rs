@@ -36,6 +36,16 @@ pub(crate) enum Respawn {
     Never,
 }
 
+/// How connections are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Schedule {
+    RoundRobin,
+    LeastConnections,
+    Sticky,
+    Shared,
+    Kernel,
+}
+
 /// The kind of runtime a worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavor {
@@ -122,7 +132,7 @@ impl Written {
         None
     }
 
-    /// Reads `respawn`, the only option that has a meaning without a value.
+    /// Reads `respawn`, which has a meaning without a value too.
     pub(crate) fn respawn(&self, errors: &mut Errors) -> Option<Respawn> {
         if matches!(self.form, Form::Bare) {
             return Some(Respawn::Always);
@@ -135,6 +145,34 @@ impl Written {
             ],
             errors,
         )
+    }
+
+    pub(crate) fn schedule(&self, errors: &mut Errors) -> Option<Schedule> {
+        self.one_of(
+            &[
+                ("round-robin", Schedule::RoundRobin),
+                ("least-connections", Schedule::LeastConnections),
+                ("sticky", Schedule::Sticky),
+                ("shared", Schedule::Shared),
+                ("kernel", Schedule::Kernel),
+            ],
+            errors,
+        )
+    }
+
+    /// Reads an option that says all by being there.
+    pub(crate) fn flag(&self, errors: &mut Errors) -> Option<()> {
+        let name = &self.name;
+        match &self.form {
+            Form::Bare => return Some(()),
+            Form::Value(value) => errors.at(
+                value,
+                format_args!("`{name}` takes no value: write `{name}`, or leave it out"),
+            ),
+            Form::List(list) => errors.at(list, format_args!("`{name}` takes nothing: write `{name}`")),
+            Form::Broken => {}
+        }
+        None
     }
 
     pub(crate) fn flavor(&self, errors: &mut Errors) -> Option<Flavor> {

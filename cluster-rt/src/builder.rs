@@ -15,7 +15,7 @@ use std::{
 use crate::{
     config::{Config, Credentials, WORKERS_MAX},
     master::{self, Branch, Master},
-    sys::{fork::Image, process},
+    sys::{fork::Image, inherited::AtStart, process},
     worker::{self, Worker, cores},
     zygote::{self, Handover, Seed},
 };
@@ -186,6 +186,8 @@ impl Builder {
         Fut: Future,
         Fut::Output: Termination,
     {
+        // Before anything else is opened.
+        let at_start = AtStart::take();
         let warnings = match self.configure() {
             Ok(warnings) => warnings,
             Err(mistakes) => return complain(EXIT_CONFIG, &mistakes),
@@ -195,7 +197,7 @@ impl Builder {
             if self.config.log >= crate::config::LogLevel::Warn {
                 complain(0, &warnings);
             }
-            return worker::run_solo(&self.config, init, main);
+            return worker::run_solo(&self.config, at_start, init, main);
         }
         self.config.worker_threads.get_or_insert((cores() / workers).max(1));
         let image = match Image::of_this_process() {
@@ -209,7 +211,7 @@ impl Builder {
         if let Some(init) = init {
             init();
         }
-        let ended = master::run(self.config, workers, image, self.branch, warnings);
+        let ended = master::run(self.config, workers, image, self.branch, warnings, at_start);
         ended.unwrap_or_else(|reason| complain(EXIT_SYSTEM, &[reason]))
     }
 

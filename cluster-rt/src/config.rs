@@ -13,6 +13,8 @@ pub use self::recycle::Recycle;
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Schedule;
+
 /// What follows the exit of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Respawn {
@@ -84,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) recycle: Recycle,
     /// Workers above their number that a reload may run at once: those starting and those draining.
     pub(crate) surplus: usize,
+    /// Of listeners that do not say their own.
+    pub(crate) schedule: Schedule,
     /// As whom workers run: a name or a number. `None` for whoever started the program.
     pub(crate) user: Option<String>,
     /// The group of the workers: a name or a number. `None` for that of `user`.
@@ -125,6 +129,7 @@ impl Default for Config {
             hang_timeout: None,
             recycle: Recycle::new(),
             surplus: 1,
+            schedule: Schedule::RoundRobin,
             user: None,
             group: None,
             credentials: None,
@@ -195,6 +200,7 @@ impl Config {
             "RECYCLE_RSS" => self.recycle.rss = reading::recycle_rss(text)?,
             "RECYCLE_JITTER" => self.recycle.jitter = reading::recycle_jitter(text)?,
             "SURPLUS" => self.surplus = reading::surplus(text)?,
+            "SCHEDULE" => self.schedule = reading::schedule(text)?,
             "USER" => self.user = reading::name(text),
             "GROUP" => self.group = reading::name(text),
             "FLAVOR" => self.flavor = reading::flavor(text)?,
@@ -244,6 +250,7 @@ mod tests {
             ("CLUSTER_RECYCLE_RSS", "512MiB"),
             ("CLUSTER_RECYCLE_JITTER", "0.5"),
             ("CLUSTER_SURPLUS", "2"),
+            ("CLUSTER_SCHEDULE", "least-connections"),
             ("CLUSTER_USER", "www"),
             ("CLUSTER_GROUP", "33"),
             ("CLUSTER_FLAVOR", "multi_thread"),
@@ -265,6 +272,7 @@ mod tests {
         let recycle = Recycle::new().connections(10_000).age(hour).rss(512 << 20).jitter(0.5);
         assert_eq!(config.recycle, recycle);
         assert_eq!(config.surplus, 2);
+        assert_eq!(config.schedule, Schedule::LeastConnections);
         assert_eq!(config.user.as_deref(), Some("www"));
         assert_eq!(config.group.as_deref(), Some("33"));
         assert_eq!(config.flavor, Flavor::MultiThread);
@@ -290,8 +298,9 @@ mod tests {
             ("CLUSTER_RECYCLE_JITTER", "NaN"),
             ("CLUSTER_SURPLUS", "0"),
             ("CLUSTER_SURPLUS", "513"),
+            ("CLUSTER_SCHEDULE", "random"),
         ]);
-        assert_eq!(overrides.bad.len(), 15);
+        assert_eq!(overrides.bad.len(), 16);
         assert_eq!(
             overrides.bad[2].to_string(),
             "CLUSTER_GRACE=\"soon\": not allowed; allowed: a duration such as 250ms, 25s or 1h30m"

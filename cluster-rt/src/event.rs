@@ -7,6 +7,7 @@ use std::{
     fmt,
     net::SocketAddr,
     os::unix::process::ExitStatusExt,
+    path::PathBuf,
     process::ExitStatus,
     time::{Duration, SystemTime},
 };
@@ -50,8 +51,18 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
-        /// The address that the socket really has, with the port that replaced a `:0`.
+        /// The address that the socket really has, TCP or UDP, with the port that replaced a `:0`.
         addr: SocketAddr,
+    },
+    /// The worker has bound a Unix listener; `Listening` for those.
+    #[non_exhaustive]
+    ListeningAt {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: usize,
+        /// The absolute path; empty for an inherited socket that has none.
+        path: PathBuf,
     },
     /// The worker serves: it waits for connections on every listener its predecessor had, or it
     /// called [`set_ready`](crate::set_ready), or it has run one second without binding anything.
@@ -210,6 +221,9 @@ impl fmt::Display for Event {
                 write!(f, "slot {slot} (worker {worker}, pid {pid}) spawned")
             }
             Self::Online { worker, slot } => write!(f, "slot {slot} (worker {worker}) online"),
+            Self::ListeningAt { worker, slot, path } => {
+                write!(f, "slot {slot} (worker {worker}) listens on {}", path.display())
+            }
             Self::Listening { worker, slot, addr } => {
                 write!(f, "slot {slot} (worker {worker}) listens on {addr}")
             }

@@ -31,7 +31,8 @@ const SEND_BUFFER: usize = 48 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: OwnedFd,
-    pub(crate) peer: SocketAddr,
+    /// `None` where clients have no address of their own, as with Unix sockets.
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 /// Both ends, as the master has them.
@@ -127,7 +128,8 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, spare: &Spare) -> Result<Option<Connec
 /// Family, port, flow, scope and address.
 const PEER_BYTES: usize = 1 + 2 + 4 + 4 + 16;
 
-fn encode_peer(peer: SocketAddr) -> [u8; PEER_BYTES] {
+fn encode_peer(peer: Option<SocketAddr>) -> [u8; PEER_BYTES] {
+    let Some(peer) = peer else { return [0; PEER_BYTES] };
     let (family, flow, scope, ip) = match peer {
         SocketAddr::V4(v4) => (4, 0, 0, v4.ip().to_ipv6_mapped()),
         SocketAddr::V6(v6) => (6, v6.flowinfo(), v6.scope_id(), *v6.ip()),
@@ -141,17 +143,21 @@ fn encode_peer(peer: SocketAddr) -> [u8; PEER_BYTES] {
     bytes
 }
 
-fn decode_peer(bytes: [u8; PEER_BYTES]) -> SocketAddr {
+fn decode_peer(bytes: [u8; PEER_BYTES]) -> Option<SocketAddr> {
     let [family, p0, p1, f0, f1, f2, f3, s0, s1, s2, s3, ip @ ..] = bytes;
     let port = u16::from_be_bytes([p0, p1]);
     let ip = Ipv6Addr::from(ip);
-    if family == 4 {
-        let v4 = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
-        return SocketAddr::new(v4, port);
+    match family {
+        0 => return None,
+        4 => {
+            let v4 = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
+            return Some(SocketAddr::new(v4, port));
+        }
+        _ => {}
     }
     let flow = u32::from_be_bytes([f0, f1, f2, f3]);
     let scope = u32::from_be_bytes([s0, s1, s2, s3]);
-    SocketAddrV6::new(ip, port, flow, scope).into()
+    Some(SocketAddrV6::new(ip, port, flow, scope).into())
 }
 
 #[cfg(test)]
@@ -160,7 +166,7 @@ mod tests {
 
     fn connection(peer: &str) -> Connection {
         let (socket, _) = seqpacket_pair().expect("a pair");
-        Connection { socket, peer: peer.parse().expect("an address") }
+        Connection { socket, peer: peer.parse().ok() }
     }
 
     fn spare() -> Spare {
@@ -171,11 +177,12 @@ mod tests {
     fn peers_survive_the_trip() {
         for peer in ["127.0.0.1:80", "[::1]:8080", "[fe80::1%7]:65535", "0.0.0.0:0"] {
             let peer: SocketAddr = peer.parse().expect("an address");
-            assert_eq!(decode_peer(encode_peer(peer)), peer);
+            assert_eq!(decode_peer(encode_peer(Some(peer))), Some(peer));
         }
         // An IPv4 client of a dual-stack listener stays what the kernel called it.
         let mapped: SocketAddr = "[::ffff:10.0.0.1]:80".parse().expect("an address");
-        assert_eq!(decode_peer(encode_peer(mapped)), mapped);
+        assert_eq!(decode_peer(encode_peer(Some(mapped))), Some(mapped));
+        assert_eq!(decode_peer(encode_peer(None)), None);
     }
 
     #[test]

@@ -62,6 +62,7 @@ compile_error!("cluster-rt needs Linux: it is built on descriptor passing, pidfd
 pub mod __private;
 mod builder;
 mod config;
+mod endpoint;
 mod error;
 mod event;
 mod handoff;
@@ -69,10 +70,11 @@ mod handoff;
 pub mod http;
 mod id;
 mod link;
+mod listen;
 mod mail;
 mod master;
 mod message;
-mod net;
+pub mod net;
 mod policy;
 pub mod process;
 mod stats;
@@ -89,6 +91,7 @@ pub use self::net::WithConnectInfo;
 pub use self::{
     builder::{Builder, Role},
     config::{Flavor, Recycle, Respawn},
+    endpoint::Schedule,
     error::Error,
     event::{Event, ExitCause, WorkerState, WorkerStatus},
     id::WorkerId,
@@ -99,6 +102,7 @@ pub use self::{
     },
     net::{
         ConnGuard, Incoming, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpListener, TcpStream,
+        UdpSocket, UnixListener, UnixStream,
     },
     stats::{SlotStats, Stats},
     worker::{Draining, Worker, draining, is_worker, set_ready, try_worker, worker},

@@ -144,7 +144,7 @@ impl<Out, In> AsFd for Link<Out, In> {
 /// unread is not going to read.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    waiting: VecDeque<(Vec<u8>, Option<Arc<OwnedFd>>)>,
+    waiting: VecDeque<(Vec<u8>, Vec<Arc<OwnedFd>>)>,
 }
 
 /// A worker's requests wait for their answers, so more unread answers than this are no accident.
@@ -159,13 +159,13 @@ impl Outbox {
         &mut self,
         link: &Link<Out, In>,
         frame: &Out,
-        fd: Option<Arc<OwnedFd>>,
+        fds: Vec<Arc<OwnedFd>>,
     ) -> Result<(), SendError> {
         let bytes = wire::encode(frame).map_err(|e| SendError::Os(io::Error::other(e)))?;
         if self.waiting.len() >= OUTBOX_FRAMES_MAX {
             return Err(SendError::Full);
         }
-        self.waiting.push_back((bytes, fd));
+        self.waiting.push_back((bytes, fds));
         self.flush(link)
     }
 
@@ -174,12 +174,9 @@ impl Outbox {
         &mut self,
         link: &Link<Out, In>,
     ) -> Result<(), SendError> {
-        while let Some((bytes, fd)) = self.waiting.front() {
-            let sent = match fd {
-                Some(fd) => link.send_bytes(bytes, &[fd.as_fd()]),
-                None => link.send_bytes(bytes, &[]),
-            };
-            match sent {
+        while let Some((bytes, fds)) = self.waiting.front() {
+            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
+            match link.send_bytes(bytes, &fds) {
                 Ok(()) => drop(self.waiting.pop_front()),
                 Err(SendError::Full) => return Ok(()),
                 Err(error) => return Err(error),
@@ -235,7 +232,7 @@ mod tests {
         let (master, worker) = ends();
         let mut outbox = Outbox::default();
         let mut sent = 0_u32;
-        while outbox.send(&master, &ToWorker::Shared { request: sent }, None).is_ok() {
+        while outbox.send(&master, &ToWorker::Shared { request: sent }, Vec::new()).is_ok() {
             sent += 1;
             assert!(sent < 10_000, "a peer that does not read is noticed");
         }

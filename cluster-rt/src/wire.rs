@@ -4,17 +4,18 @@
 //! checks every length against the bytes that are left. A change of any frame, or of the scoreboard's
 //! layout, raises [`PROTOCOL_VERSION`].
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     config::{Credentials, Flavor},
+    endpoint::{Endpoint, Inherited, Schedule},
     id::{ListenerId, WorkerId},
 };
 
 /// Told in both hellos; another version is refused before anything else is said.
-pub(crate) const PROTOCOL_VERSION: u32 = 1;
+pub(crate) const PROTOCOL_VERSION: u32 = 2;
 
 /// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -63,7 +64,8 @@ pub(crate) fn exec_failed(errno: i32) -> [u8; 5] {
 pub(crate) enum ToWorker {
     /// The answer to `Hello`: run `main`.
     Go(Go),
-    /// The answer to `Bind`; with the receiving end of the handoff queue.
+    /// The answer to `Bind`; with the receiving end of the handoff queue, then the socket itself if the
+    /// worker accepts or reads from that; of UDP the socket alone.
     Bound { request: u32, outcome: Result<Bound, BindRefused> },
     /// The answer to `Share`; with the listening socket.
     Shared { request: u32 },
@@ -81,6 +83,8 @@ pub(crate) struct Go {
     pub(crate) flavor: Flavor,
     /// For `Flavor::MultiThread`.
     pub(crate) worker_threads: usize,
+    /// It sits in its slot from the start.
+    pub(crate) sits: bool,
     /// How often to give a sign of life; `None` if nobody looks.
     pub(crate) heartbeat: Option<Duration>,
 }
@@ -89,8 +93,52 @@ pub(crate) struct Go {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Bound {
     pub(crate) listener: ListenerId,
-    /// The address that the socket really has.
-    pub(crate) addr: SocketAddr,
+    /// What the socket really listens on.
+    pub(crate) endpoint: Endpoint,
+}
+
+/// What a worker wants to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Wanted {
+    /// `nth` tells apart several binds of one address with port 0.
+    Tcp { addr: SocketAddr, nth: u32 },
+    /// As with TCP.
+    Udp { addr: SocketAddr, nth: u32 },
+    /// The path is absolute.
+    Unix { path: PathBuf },
+    /// A socket that the master was started with, of this kind.
+    Inherited { which: Inherited, kind: Kind },
+}
+
+/// What a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    Tcp,
+    Udp,
+    Unix,
+}
+
+/// How it is to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BindOptions {
+    /// `None` for the cluster's default.
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) backlog: u32,
+    pub(crate) v6only: Option<bool>,
+    pub(crate) limits: Limits,
+    /// Connections beyond every worker's limit are closed, and do not wait in the kernel.
+    pub(crate) close_excess: bool,
+    /// The permissions of a Unix socket's file.
+    pub(crate) mode: Option<u32>,
+}
+
+/// What one worker takes on one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    /// Open and waiting connections of the worker at which it is full.
+    pub(crate) connections: Option<u64>,
+    /// Waiting connections at which it is full.
+    pub(crate) waiting: u64,
 }
 
 /// The error of the plain call, for the worker to hand to its user.
@@ -102,14 +150,14 @@ pub(crate) struct BindRefused {
 }
 
 /// From a worker to the master.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum FromWorker {
     /// The first frame.
     Hello { protocol: u32 },
     /// `main` is about to run.
     Online,
-    /// Bind a TCP listener. `nth` tells apart several binds of one address with port 0.
-    Bind { request: u32, addr: SocketAddr, nth: u32, backlog: u32 },
+    /// Bind, or join who has bound the same.
+    Bind { request: u32, wanted: Wanted, options: BindOptions },
     /// `accept` was polled on this listener for the first time.
     Accepting { listener: ListenerId },
     /// Hand over the listening socket itself.
@@ -160,9 +208,15 @@ mod tests {
             FromWorker::Hello { protocol: PROTOCOL_VERSION },
             FromWorker::Bind {
                 request: 7,
-                addr: "[::1]:8080".parse().expect("an address"),
-                nth: 2,
-                backlog: 4096,
+                wanted: Wanted::Tcp { addr: "[::1]:8080".parse().expect("an address"), nth: 2 },
+                options: BindOptions {
+                    schedule: Some(Schedule::Sticky),
+                    backlog: 4096,
+                    v6only: Some(true),
+                    limits: Limits { connections: None, waiting: 64 },
+                    close_excess: false,
+                    mode: Some(0o660),
+                },
             },
             FromWorker::Ended { code: -1, panicked: true },
         ]

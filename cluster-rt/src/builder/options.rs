@@ -9,6 +9,7 @@ use crate::config::{
 };
 
 use super::Builder;
+use crate::endpoint::Schedule;
 
 impl Builder {
     /// The number of workers, at most 512. Default: the cores that this process may use, by affinity
@@ -141,6 +142,13 @@ impl Builder {
             ));
         }
         self.config.surplus = workers;
+        self
+    }
+
+    /// How the connections of a listener that does not say its own schedule are shared. Default:
+    /// [`Schedule::RoundRobin`].
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.config.schedule = schedule;
         self
     }
 

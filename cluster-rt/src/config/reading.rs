@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::endpoint::Schedule;
+
 use super::{
     Backoff, DURATION_MAX, Flavor, HANG_TIMEOUT_MIN, LogLevel, Respawn, SURPLUS_MAX, WORKERS_MAX,
 };
@@ -28,6 +30,17 @@ pub(super) fn respawn(text: &str) -> Read<Respawn> {
         "on-failure" => Ok(Respawn::OnFailure),
         "never" => Ok(Respawn::Never),
         _ => Err("allowed: always, on-failure or never"),
+    }
+}
+
+pub(super) fn schedule(text: &str) -> Read<Schedule> {
+    match text {
+        "round-robin" => Ok(Schedule::RoundRobin),
+        "least-connections" => Ok(Schedule::LeastConnections),
+        "sticky" => Ok(Schedule::Sticky),
+        "shared" => Ok(Schedule::Shared),
+        "kernel" => Ok(Schedule::Kernel),
+        _ => Err("allowed: round-robin, least-connections, sticky, shared or kernel"),
     }
 }
 

@@ -5,6 +5,7 @@
 //! worker sends can end that worker, and nothing else.
 
 mod actions;
+mod binds;
 mod frames;
 mod look;
 mod orders;
@@ -41,6 +42,7 @@ use crate::{
     id::WorkerId,
     sys::{
         fork::Image,
+        inherited::AtStart,
         wake::{Wake, poll_until},
     },
     wire::ToWorker,
@@ -84,6 +86,8 @@ pub(super) struct Parts {
     /// The program that was started.
     pub(super) image: Image,
     pub(super) scoreboard: OwnedFd,
+    /// The sockets that this process was started with.
+    pub(super) at_start: AtStart,
     pub(super) main_thread: MainThread,
     pub(super) dispatcher: Dispatcher,
     pub(super) hub: Hub,
@@ -107,8 +111,10 @@ pub(super) struct Control {
     capture: Option<(u32, Capture)>,
     berths: Berths,
     listeners: Listeners,
+    /// As the dispatcher knows it.
+    slots: usize,
     /// Listeners that workers dropped a moment ago, oldest first; one for each worker and listener.
-    dropped: VecDeque<frames::Dropped>,
+    dropped: VecDeque<binds::Dropped>,
     /// Workers that are told to drain as soon as the dispatcher has let go of their berths.
     leaving: BTreeMap<usize, WorkerId>,
     /// Workers that were reaped and whose mail is still being read.
@@ -134,19 +140,22 @@ pub(super) fn channel() -> io::Result<(ControlHandle, mpsc::Receiver<Message>)> 
 
 impl Control {
     pub(super) fn new(
-        parts: Parts,
+        mut parts: Parts,
         handle: &ControlHandle,
         inbox: mpsc::Receiver<Message>,
     ) -> Self {
+        let schedule = parts.config.schedule;
+        let at_start = std::mem::take(&mut parts.at_start);
         Self {
             parts,
+            listeners: Listeners::new(schedule, at_start),
+            slots: 0,
             inbox,
             wake: handle.wake.clone(),
             zygotes: BTreeMap::new(),
             images: BTreeMap::new(),
             capture: None,
             berths: Berths::default(),
-            listeners: Listeners::default(),
             dropped: VecDeque::new(),
             leaving: BTreeMap::new(),
             reaped: BTreeMap::new(),
@@ -246,11 +255,12 @@ impl Control {
         match notice {
             Notice::Withdrawn { berth } => {
                 if let Some(worker) = self.leaving.remove(&berth) {
-                    self.send(worker, &ToWorker::Drain, None);
+                    self.send(worker, &ToWorker::Drain, Vec::new());
                 }
             }
             Notice::Retired { berth } => {
                 self.berths.retired(berth);
+                self.listeners.trim(self.slots);
                 for listener in self.listeners.retire(berth) {
                     self.parts.dispatcher.order(dispatcher::Order::Discard { listener });
                 }
@@ -260,15 +270,16 @@ impl Control {
                 self.feed(Input::ListenersClosed);
             }
             Notice::NobodyToServe => self.feed(Input::ConnectionsWait),
-            Notice::QueueBroken { listener, berth } => {
+            Notice::QueueBroken { listener, berth, slot } => {
                 if let Ok(queue) = self.listeners.renew_queue(listener, berth) {
-                    let order = dispatcher::Order::Queue { listener, berth, queue };
+                    let order = dispatcher::Order::Queue { listener, berth, slot, queue };
                     self.parts.dispatcher.order(order);
                 }
                 if let Some(worker) = self.parts.workers.in_berth(berth) {
                     self.misbehaved(worker, "it shut down its handoff queue".to_owned());
                 }
             }
+            Notice::Info(text) => self.parts.report.info(text),
             Notice::Trouble(text) => self.parts.report.warn(text),
         }
     }
@@ -294,6 +305,7 @@ impl Control {
             }
             inputs.append(&mut self.failures);
         }
+        self.note_slots();
         if !events.is_empty() {
             self.tell_all(&events);
         }

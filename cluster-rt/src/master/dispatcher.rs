@@ -5,6 +5,7 @@
 //! is held and offered again. While nobody is available it does not accept, and the kernel's backlog
 //! holds what comes.
 
+mod group;
 mod lane;
 mod listening;
 
@@ -19,8 +20,10 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 
-use self::listening::Listening;
+pub(super) use self::lane::Occupant;
+use self::listening::{Listening, News};
 use crate::{
+    endpoint::Schedule,
     handoff::Queue,
     id::ListenerId,
     sys::{
@@ -33,12 +36,16 @@ use crate::{
 /// What the dispatcher is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Accept from this socket.
-    Listen { listener: ListenerId, socket: Arc<OwnedFd> },
+    /// There is a listener; connections that no worker has room for are to wait, or to be closed.
+    Listen { listener: ListenerId, schedule: Schedule, close_excess: bool },
+    /// This is its socket, or that of one slot.
+    Socket { listener: ListenerId, slot: usize, socket: Arc<OwnedFd> },
     /// This is the berth's queue for the listener; it replaces one that was broken.
-    Queue { listener: ListenerId, berth: usize, queue: Arc<Queue> },
+    Queue { listener: ListenerId, berth: usize, slot: usize, queue: Arc<Queue> },
     /// The worker in this berth accepts on the listener.
-    Admit { listener: ListenerId, berth: usize },
+    Admit { listener: ListenerId, berth: usize, occupant: Occupant },
+    /// There are so many slots from now on.
+    Slots { count: usize },
     /// The worker in this berth takes nothing new; answer with `Notice::Withdrawn`.
     Withdraw { berth: usize },
     /// The worker in this berth has ended: what waits may be taken back.
@@ -69,7 +76,9 @@ pub(super) enum Notice {
     /// Every listener is closed and every connection that the kernel had accepted is in a queue.
     Closed,
     /// The berth's queue was shut down by its worker. Another is needed.
-    QueueBroken { listener: ListenerId, berth: usize },
+    QueueBroken { listener: ListenerId, berth: usize, slot: usize },
+    /// Something a person may want to know.
+    Info(String),
     /// Something a person should know.
     Trouble(String),
 }
@@ -93,6 +102,7 @@ impl Dispatcher {
             wake: wake.clone(),
             spare: Spare::new(&wake)?,
             listeners: BTreeMap::new(),
+            slots: 0,
             retiring: BTreeSet::new(),
             open: false,
             closing: Closing::No,
@@ -131,6 +141,7 @@ struct State {
     /// For taking connections back at the descriptor limit.
     spare: Spare,
     listeners: BTreeMap<ListenerId, Listening>,
+    slots: usize,
     /// Berths to be forgotten when nothing waits in them.
     retiring: BTreeSet<usize>,
     open: bool,
@@ -197,14 +208,16 @@ impl State {
                 listening.dispatch(now);
             }
             listening.look_after_waiting(now, &self.spare);
-            for berth in listening.broken_lanes(&self.spare) {
-                notify(Notice::QueueBroken { listener, berth });
+            listening.look_after_doors(now);
+            for (berth, slot) in listening.broken_lanes(&self.spare) {
+                notify(Notice::QueueBroken { listener, berth, slot });
             }
-            for trouble in listening.take_troubles() {
-                if trouble.once && std::mem::replace(&mut self.told_remedy, true) {
-                    continue;
+            for news in listening.take_news() {
+                match news {
+                    News::Info(text) => notify(Notice::Info(text)),
+                    News::Remedy(_) if std::mem::replace(&mut self.told_remedy, true) => {}
+                    News::Trouble(text) | News::Remedy(text) => notify(Notice::Trouble(text)),
                 }
-                notify(Notice::Trouble(trouble.text));
             }
         }
     }
@@ -219,13 +232,23 @@ impl State {
                 Err(mpsc::TryRecvError::Disconnected) => return false,
             };
             match order {
-                Order::Listen { listener, socket } => {
-                    self.listeners.insert(listener, Listening::new(socket));
+                Order::Listen { listener, schedule, close_excess } => {
+                    let listening = Listening::new(schedule, close_excess, self.slots);
+                    self.listeners.insert(listener, listening);
                 }
-                Order::Queue { listener, berth, queue } => {
-                    self.with(listener, |l| l.set_queue(berth, queue));
+                Order::Socket { listener, slot, socket } => {
+                    self.with(listener, |l| l.add_door(slot, socket));
                 }
-                Order::Admit { listener, berth } => self.with(listener, |l| l.admit(berth)),
+                Order::Queue { listener, berth, slot, queue } => {
+                    self.with(listener, |l| l.set_queue(berth, slot, queue));
+                }
+                Order::Admit { listener, berth, occupant } => {
+                    self.with(listener, |l| l.admit(berth, occupant));
+                }
+                Order::Slots { count } => {
+                    self.slots = count;
+                    self.listeners.values_mut().for_each(|l| l.set_slots(count));
+                }
                 Order::Unlisten { listener, berth } => self.with(listener, |l| l.withdraw(berth)),
                 Order::Withdraw { berth } => {
                     self.listeners.values_mut().for_each(|l| l.withdraw(berth));
@@ -236,7 +259,7 @@ impl State {
                     notify(Notice::Withdrawn { berth });
                 }
                 Order::Vacate { berth } => {
-                    self.listeners.values_mut().for_each(|l| l.withdraw(berth));
+                    self.listeners.values_mut().for_each(|l| l.vacate(berth));
                 }
                 Order::Retire { berth } => {
                     self.listeners.values_mut().for_each(|l| l.withdraw(berth));
@@ -266,13 +289,9 @@ impl State {
         let now = Instant::now();
         let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
         for listening in self.listeners.values().filter(|_| self.open) {
-            if listening.is_accepting(now) {
-                let socket = listening.socket().into_iter();
-                fds.extend(socket.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-            } else {
-                let full = listening.full_queues();
-                fds.extend(full.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
-            }
+            let (sockets, full) = listening.polled(now);
+            fds.extend(sockets.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            fds.extend(full.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
         }
         let deadline = match self.closing {
             Closing::Done => None,

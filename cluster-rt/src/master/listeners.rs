@@ -1,12 +1,11 @@
 //! The master's listening sockets: bound once, shared by every worker that binds the same address.
 //!
-//! Accepts nothing; that is the dispatcher's. A socket closes at stop, or when every berth that had it
-//! has dropped it or is gone, never because a worker died.
+//! Accepts nothing; that is the dispatcher's and, with some schedules, the workers'. A socket closes at
+//! stop, or when every berth that had it has dropped it or is gone, never because a worker died.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::SocketAddr,
     os::fd::OwnedFd,
     sync::Arc,
 };
@@ -14,25 +13,25 @@ use std::{
 use nix::libc;
 
 use crate::{
+    endpoint::{Endpoint, Schedule},
     handoff::Queue,
     id::ListenerId,
-    sys::socket::{self, ListenError},
-    wire::BindRefused,
+    listen::{self, Made, refused},
+    sys::{bpf::GROUP_MAX, inherited::AtStart, socket, unix::SocketFile},
+    wire::{BindOptions, BindRefused, Kind, Limits, Wanted},
 };
-
-/// What a worker asks for. The n-th bind of one address with port 0 is the same socket in every worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) addr: SocketAddr,
-    pub(super) nth: u32,
-}
 
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) addr: SocketAddr,
-    /// `None` once it is being closed.
-    pub(super) socket: Option<Arc<OwnedFd>>,
-    key: Key,
+    pub(super) endpoint: Endpoint,
+    pub(super) schedule: Schedule,
+    wanted: Wanted,
+    v6only: Option<bool>,
+    backlog: u32,
+    /// The one socket, or with `Schedule::Kernel` one of each slot, in the order of the group. Empty
+    /// once they are being closed.
+    sockets: Vec<(usize, Arc<OwnedFd>)>,
+    file: Option<SocketFile>,
     /// By berth.
     queues: BTreeMap<usize, Arc<Queue>>,
     /// The berths whose present or last worker has it.
@@ -44,84 +43,127 @@ pub(super) struct Listener {
 const LISTENERS_MAX: usize = 1024;
 const LISTENERS_OF_ONE_MAX: usize = 64;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listeners {
     by_id: BTreeMap<ListenerId, Listener>,
     next: u32,
+    /// Of those that do not say.
+    schedule: Schedule,
+    at_start: AtStart,
     closed: bool,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker<'a> {
+    pub(super) slot: usize,
+    pub(super) berth: usize,
+    /// What it has open already.
+    pub(super) own: &'a BTreeMap<ListenerId, Limits>,
 }
 
 /// A bind that went well.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) listener: ListenerId,
-    pub(super) addr: SocketAddr,
-    /// The socket was made just now: the dispatcher has to know it.
+    pub(super) endpoint: Endpoint,
+    pub(super) schedule: Schedule,
+    /// Made just now, so that the dispatcher has to know: the listener, a socket, the berth's queue.
+    pub(super) is_new: bool,
     pub(super) socket: Option<Arc<OwnedFd>>,
-    /// So was the berth's queue.
     pub(super) queue: Option<Arc<Queue>>,
-    /// What the worker receives from.
-    pub(super) receiving: Arc<OwnedFd>,
+    /// What the worker gets.
+    pub(super) given: Vec<Arc<OwnedFd>>,
 }
 
 impl Listeners {
-    /// Binds `key` for the worker in `berth`, which has `own` open already.
+    pub(super) fn new(schedule: Schedule, at_start: AtStart) -> Self {
+        Self { by_id: BTreeMap::new(), next: 0, schedule, at_start, closed: false }
+    }
+
+    /// Binds what is wanted, or finds it bound.
     pub(super) fn open(
         &mut self,
-        key: Key,
-        backlog: u32,
-        berth: usize,
-        own: &BTreeSet<ListenerId>,
+        wanted: &Wanted,
+        options: &BindOptions,
+        asker: Asker<'_>,
     ) -> Result<Opened, BindRefused> {
-        let known = self.by_id.iter().find(|(_, l)| l.key == key).map(|(&id, _)| id);
-        let (id, fresh) = match known {
-            // As the second bind of a plain program would be.
-            Some(id) if own.contains(&id) => {
-                return Err(refused("bind", &io::Error::from_raw_os_error(libc::EADDRINUSE)));
-            }
-            Some(id) => (id, false),
-            None if self.closed => {
-                return Err(refused("bind", &io::Error::from_raw_os_error(libc::ESHUTDOWN)));
-            }
-            None if own.len() >= LISTENERS_OF_ONE_MAX => {
-                return Err(refused("bind", &io::Error::from_raw_os_error(libc::EMFILE)));
-            }
-            None => (self.listen(key, backlog)?, true),
-        };
+        let (id, is_new) = self.find_or_make(wanted, options, asker)?;
         let Some(listener) = self.by_id.get_mut(&id) else {
             return Err(refused("bind", &io::Error::other("the listener is gone")));
         };
-        let (queue, new_queue) = match listener.queues.get(&berth) {
-            Some(queue) if !queue.is_shut_down() => (Arc::clone(queue), false),
-            // None yet, or the last worker there has ruined it.
-            _ => {
-                let queue = Arc::new(Queue::new().map_err(|e| refused("socketpair", &e))?);
-                listener.queues.insert(berth, Arc::clone(&queue));
-                (queue, true)
-            }
+        let made = if is_new {
+            listener.sockets.first().map(|(_, socket)| Arc::clone(socket))
+        } else {
+            listener.widen(options, asker.slot)?
         };
-        listener.berths.insert(berth);
+        let socket = listener.socket_of(asker.slot);
+        let mut given = Vec::new();
+        let mut queue = None;
+        if !listener.is_udp() {
+            let (receiving, new) = listener.queue(asker.berth)?;
+            given.push(receiving);
+            queue = new;
+        }
+        if listener.is_udp() || listener.schedule.is_direct() {
+            // Once the listeners are being closed there is none, and what waits is in the queues.
+            given.extend(socket);
+        }
+        listener.berths.insert(asker.berth);
         Ok(Opened {
             listener: id,
-            addr: listener.addr,
-            socket: listener.socket.clone().filter(|_| fresh),
-            receiving: queue.receiving_end(),
-            queue: new_queue.then_some(queue),
+            endpoint: listener.endpoint.clone(),
+            schedule: listener.schedule,
+            is_new,
+            socket: made,
+            queue,
+            given,
         })
     }
 
-    fn listen(&mut self, key: Key, backlog: u32) -> Result<ListenerId, BindRefused> {
-        if self.by_id.len() >= LISTENERS_MAX {
-            return Err(refused("bind", &io::Error::from_raw_os_error(libc::EMFILE)));
+    fn find_or_make(
+        &mut self,
+        wanted: &Wanted,
+        options: &BindOptions,
+        asker: Asker<'_>,
+    ) -> Result<(ListenerId, bool), BindRefused> {
+        let same = |l: &Listener| l.wanted == *wanted && l.v6only == options.v6only;
+        let known = self.by_id.iter().find(|(_, l)| same(l)).map(|(&id, _)| id);
+        let refuse = |errno| Err(refused("bind", &io::Error::from_raw_os_error(errno)));
+        match known {
+            // As the second bind of a plain program would be.
+            Some(id) if asker.own.contains_key(&id) => refuse(libc::EADDRINUSE),
+            Some(id) => Ok((id, false)),
+            None if self.closed => refuse(libc::ESHUTDOWN),
+            None if asker.own.len() >= LISTENERS_OF_ONE_MAX => refuse(libc::EMFILE),
+            None if self.by_id.len() >= LISTENERS_MAX => refuse(libc::EMFILE),
+            None => Ok((self.make(wanted, options, asker.slot)?, true)),
         }
-        let failed = |e: ListenError| refused(e.operation, &e.error);
-        let socket = socket::listen_tcp(key.addr, backlog).map_err(failed)?;
-        let addr = socket::local_addr(&socket).map_err(|e| refused("getsockname", &e))?;
+    }
+
+    fn make(
+        &mut self,
+        wanted: &Wanted,
+        options: &BindOptions,
+        slot: usize,
+    ) -> Result<ListenerId, BindRefused> {
+        let schedule = schedule_for(wanted, options.schedule.unwrap_or(self.schedule));
+        let Made { socket, endpoint, file } =
+            listen::first(wanted, options, schedule, &self.at_start)?;
+        let listener = Listener {
+            endpoint,
+            schedule,
+            wanted: wanted.clone(),
+            v6only: options.v6only,
+            backlog: options.backlog,
+            sockets: vec![(slot, Arc::new(socket))],
+            file,
+            queues: BTreeMap::new(),
+            berths: BTreeSet::new(),
+        };
         let id = ListenerId(self.next);
         self.next += 1;
-        let socket = Some(Arc::new(socket));
-        let (queues, berths) = (BTreeMap::new(), BTreeSet::new());
-        self.by_id.insert(id, Listener { addr, socket, key, queues, berths });
+        self.by_id.insert(id, listener);
         Ok(id)
     }
 
@@ -144,6 +186,7 @@ impl Listeners {
         listener.berths.remove(&berth);
         let gone = listener.berths.is_empty() && !self.closed;
         if gone {
+            listener.remove_file();
             self.by_id.remove(&id);
         }
         gone
@@ -157,6 +200,16 @@ impl Listeners {
         }
         let all: Vec<ListenerId> = self.by_id.keys().copied().collect();
         all.into_iter().filter(|&id| self.has(id, berth) && self.drop_by(id, berth)).collect()
+    }
+
+    /// There are so many slots now: closes the sockets to which datagrams would come that nobody reads.
+    /// A socket of connections stays: what waits there is handed over.
+    pub(super) fn trim(&mut self, slots: usize) {
+        for listener in self.by_id.values_mut().filter(|l| l.is_udp()) {
+            if listener.schedule == Schedule::Kernel {
+                listener.sockets.retain(|(slot, _)| *slot < slots);
+            }
+        }
     }
 
     /// Connections that wait in this berth.
@@ -173,13 +226,74 @@ impl Listeners {
     /// worker that replaces one which died meanwhile binds as before, and serves what waits.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        self.by_id.values_mut().for_each(|listener| listener.socket = None);
+        for listener in self.by_id.values_mut() {
+            listener.sockets.clear();
+            listener.remove_file();
+        }
     }
 }
 
-fn refused(operation: &str, error: &io::Error) -> BindRefused {
-    BindRefused {
-        operation: operation.to_owned(),
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
+impl Listener {
+    fn is_udp(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Udp(_))
+    }
+
+    /// The socket that a worker of this slot accepts or reads from, if it does that itself.
+    pub(super) fn socket_of(&self, slot: usize) -> Option<Arc<OwnedFd>> {
+        let own = self.sockets.iter().find(|(of, _)| self.schedule != Schedule::Kernel || *of == slot);
+        own.map(|(_, socket)| Arc::clone(socket))
+    }
+
+    /// What one more worker's bind changes: the largest backlog wins, and with `Schedule::Kernel` its
+    /// slot has a socket of its own. Returns that if it is new.
+    fn widen(
+        &mut self,
+        options: &BindOptions,
+        slot: usize,
+    ) -> Result<Option<Arc<OwnedFd>>, BindRefused> {
+        if options.backlog > self.backlog && !self.is_udp() {
+            for (_, socket) in &self.sockets {
+                socket::listen(socket, options.backlog).map_err(|e| refused("listen", &e))?;
+            }
+            self.backlog = options.backlog;
+        }
+        let has_one = self.socket_of(slot).is_some() || self.sockets.is_empty();
+        if has_one || self.sockets.len() >= GROUP_MAX {
+            return Ok(None);
+        }
+        let options = BindOptions { backlog: self.backlog, ..options.clone() };
+        let socket = Arc::new(listen::next(&self.endpoint, &options)?.socket);
+        self.sockets.push((slot, Arc::clone(&socket)));
+        Ok(Some(socket))
+    }
+
+    /// The receiving end of the berth's queue, and the queue itself if it is new.
+    fn queue(&mut self, berth: usize) -> Result<(Arc<OwnedFd>, Option<Arc<Queue>>), BindRefused> {
+        match self.queues.get(&berth) {
+            Some(queue) if !queue.is_shut_down() => Ok((queue.receiving_end(), None)),
+            // None yet, or the last worker there has ruined it.
+            _ => {
+                let queue = Arc::new(Queue::new().map_err(|e| refused("socketpair", &e))?);
+                self.queues.insert(berth, Arc::clone(&queue));
+                Ok((queue.receiving_end(), Some(queue)))
+            }
+        }
+    }
+
+    fn remove_file(&mut self) {
+        if let Some(file) = self.file.take() {
+            file.remove();
+        }
+    }
+}
+
+/// The schedule that is possible: a group has an address, which a path and an inherited socket cannot
+/// share; and datagrams are not accepted, so that workers read them from one socket or each from its own.
+fn schedule_for(wanted: &Wanted, asked: Schedule) -> Schedule {
+    match (wanted, asked) {
+        (Wanted::Udp { .. }, Schedule::Kernel) => Schedule::Kernel,
+        (Wanted::Udp { .. } | Wanted::Inherited { kind: Kind::Udp, .. }, _) => Schedule::Shared,
+        (Wanted::Unix { .. } | Wanted::Inherited { .. }, Schedule::Kernel) => Schedule::RoundRobin,
+        _ => asked,
     }
 }

@@ -52,6 +52,7 @@ use crate::{
     config::Config,
     sys::{
         fork::Image,
+        inherited::AtStart,
         process,
         scoreboard::Scoreboard,
         signal::{self, Disposition, JobControl},
@@ -91,6 +92,7 @@ pub(crate) fn run(
     image: Image,
     branch: Option<Branch>,
     warnings: Vec<String>,
+    at_start: AtStart,
 ) -> Result<i32, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("start: {what}: {error}");
     process::set_title(&process::name(), "master");
@@ -123,6 +125,7 @@ pub(crate) fn run(
         workers: Workers::new(board),
         image,
         scoreboard,
+        at_start,
         main_thread,
         dispatcher,
         hub,

@@ -3,7 +3,7 @@
 //! Bookkeeping only; who lives, and what follows from a death, is the supervisor's.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     os::fd::OwnedFd,
     sync::{Arc, atomic::Ordering},
@@ -17,7 +17,7 @@ use crate::{
         scoreboard::{ROWS, Row, Scoreboard},
         wait::Child,
     },
-    wire::{FromWorker, ToWorker},
+    wire::{FromWorker, Limits, ToWorker},
 };
 
 /// A worker from the master's side.
@@ -36,7 +36,7 @@ pub(super) struct WorkerHandle {
     /// Nothing more is read from the link: it was closed, or what came was no frame.
     pub(super) deaf: bool,
     /// The listeners that it has bound and not dropped.
-    pub(super) listeners: BTreeSet<ListenerId>,
+    pub(super) listeners: BTreeMap<ListenerId, Limits>,
     pub(super) since: SystemTime,
 }
 
@@ -89,9 +89,9 @@ impl WorkerHandle {
     pub(super) fn send(
         &mut self,
         frame: &ToWorker,
-        fd: Option<Arc<OwnedFd>>,
+        fds: Vec<Arc<OwnedFd>>,
     ) -> Result<(), String> {
-        match self.outbox.send(&self.link, frame, fd) {
+        match self.outbox.send(&self.link, frame, fds) {
             // A worker that has closed its link is ending: the reap will tell.
             Ok(()) | Err(SendError::Closed) => Ok(()),
             Err(SendError::Full) => Err("it does not read its link".to_owned()),
@@ -136,7 +136,7 @@ impl Workers {
             outbox: Outbox::default(),
             greeted: false,
             deaf: false,
-            listeners: BTreeSet::new(),
+            listeners: BTreeMap::new(),
             since: SystemTime::now(),
         };
         self.by_id.insert(id, handle);
@@ -160,20 +160,23 @@ impl Workers {
         self.by_id.iter().find(|(_, w)| of(w)).map(|(&id, _)| id)
     }
 
+    /// What the worker says of itself.
+    pub(super) fn row(&self, id: WorkerId) -> Option<&'static Row> {
+        self.by_id.get(&id).and_then(|w| self.scoreboard.row(w.row))
+    }
+
     /// The worker's heartbeat, as it says.
     pub(super) fn beat(&self, id: WorkerId) -> u64 {
-        let row = self.by_id.get(&id).and_then(|w| self.scoreboard.row(w.row));
-        row.map_or(0, |row| row.beat.load(Ordering::Relaxed))
+        self.row(id).map_or(0, |row| row.beat.load(Ordering::Relaxed))
     }
 
     /// What the worker says of its connections: open, closed. Clamped to what can be.
     pub(super) fn counts(&self, id: WorkerId) -> (u64, u64) {
-        let row = self.by_id.get(&id).and_then(|w| self.scoreboard.row(w.row));
         let counts = |row: &Row| {
             let active = row.active.load(Ordering::Relaxed).min(CONNECTIONS_MAX);
             (active, row.served.load(Ordering::Relaxed))
         };
-        row.map_or((0, 0), counts)
+        self.row(id).map_or((0, 0), counts)
     }
 }
 

@@ -1,51 +1,164 @@
-//! Asking the master for a listener, and the error of a bind as the plain call would give it.
+//! Asking the master for a socket, or making it where there is none to ask.
+//!
+//! `refusal` words the errors.
 
-use std::{fmt, io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
+use super::{
+    options::ListenOptions,
+    refusal::{no_answer, refused, wanted_words},
+};
 use crate::{
+    endpoint::{Endpoint, Schedule},
     id::ListenerId,
-    sys::socket::{self, ListenError},
-    wire::FromWorker,
+    listen::{self, Made},
+    sys::{inherited::AtStart, unix::SocketFile},
+    wire::{Bound as Answered, FromWorker, Kind, Wanted},
     worker::{ANSWER_TIMEOUT, Answer, Backing, Current},
 };
 
-/// Connections that the kernel completes and keeps while nobody accepts; it lowers this to
-/// `net.core.somaxconn`, 4096 by default.
-const BACKLOG: u32 = 4096;
-
 /// A bound listener, as its worker holds it.
 #[derive(Debug)]
-pub(super) enum Bound {
-    /// The receiving end of a handoff queue.
-    Queue { listener: ListenerId, addr: SocketAddr, queue: OwnedFd },
-    /// The socket itself, in a process without a master.
-    Socket { socket: OwnedFd },
+pub(super) struct Bound {
+    /// `None` where the master knows nothing of it.
+    pub(super) listener: Option<ListenerId>,
+    pub(super) endpoint: Endpoint,
+    /// The receiving end of the handoff queue.
+    pub(super) queue: Option<OwnedFd>,
+    /// The socket itself, if this worker accepts or reads from it.
+    pub(super) socket: Option<OwnedFd>,
+    /// The file of a socket of this process's own.
+    pub(super) file: Option<SocketFile>,
 }
 
-/// Binds `addr`.
-pub(super) async fn bind(current: &'static Current, addr: SocketAddr) -> io::Result<Bound> {
-    let Backing::Master { requests, .. } = &current.backing else {
-        let failed = |e: ListenError| bind_error(e.operation, addr, e.error);
-        let socket = socket::listen_tcp(addr, BACKLOG).map_err(failed)?;
-        return Ok(Bound::Socket { socket });
-    };
-    // The n-th bind of any port 0 is the same port in every worker, since they run the same code.
-    let nth = if addr.port() == 0 { current.begin_port_zero_bind() } else { 0 };
-    let (request, answer) = requests.open();
-    current.tell(&FromWorker::Bind { request, addr, nth, backlog: BACKLOG });
-    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-        Ok(Ok(Answer::Bound(Ok((bound, queue))))) => {
-            Ok(Bound::Queue { listener: bound.listener, addr: bound.addr, queue })
+/// Takes the inherited socket that the options name, if it is there, else binds what is wanted.
+pub(super) async fn bind(
+    current: &'static Current,
+    wanted: Wanted,
+    options: &ListenOptions,
+) -> io::Result<Bound> {
+    if let Some(which) = options.inherited.clone() {
+        let inherited = Wanted::Inherited { which, kind: kind_of(&wanted) };
+        match bind_one(current, inherited, options).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            bound => return bound,
         }
-        Ok(Ok(Answer::Bound(Err(refused)))) => {
-            if addr.port() == 0 {
-                current.abandon_port_zero_bind(nth);
-            }
-            let error = io::Error::from_raw_os_error(refused.errno);
-            Err(bind_error(&refused.operation, addr, error))
-        }
-        _ => Err(no_answer("bind", addr)),
     }
+    bind_one(current, wanted, options).await
+}
+
+/// Binds what is wanted.
+pub(super) async fn bind_one(
+    current: &'static Current,
+    wanted: Wanted,
+    options: &ListenOptions,
+) -> io::Result<Bound> {
+    let wanted = numbered(current, wanted);
+    let bound = match &current.backing {
+        Backing::Solo { at_start } => bind_here(&wanted, options, at_start),
+        Backing::Master { .. } if options.exclusive || options.reuse_port => {
+            bind_here(&wanted, options, &AtStart::default())
+        }
+        Backing::Master { .. } => ask(current, &wanted, options).await,
+    };
+    if bound.is_err() {
+        abandon(current, &wanted);
+    }
+    bound
+}
+
+async fn ask(
+    current: &'static Current,
+    wanted: &Wanted,
+    options: &ListenOptions,
+) -> io::Result<Bound> {
+    let Backing::Master { requests, .. } = &current.backing else {
+        return Err(no_answer("bind", &wanted_words(wanted)));
+    };
+    let (request, answer) = requests.open();
+    let options = options.told();
+    current.tell(&FromWorker::Bind { request, wanted: wanted.clone(), options });
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(Ok(Answer::Bound(Ok((bound, fds))))) => received(bound, fds),
+        Ok(Ok(Answer::Bound(Err(refusal)))) => {
+            Err(refused(&refusal.operation, wanted, io::Error::from_raw_os_error(refusal.errno)))
+        }
+        _ => Err(no_answer("bind", &wanted_words(wanted))),
+    }
+}
+
+fn received(Answered { listener, endpoint }: Answered, fds: Vec<OwnedFd>) -> io::Result<Bound> {
+    let mut fds = fds.into_iter();
+    let is_udp = matches!(endpoint, Endpoint::Udp(_));
+    let queue = if is_udp { None } else { fds.next() };
+    let socket = fds.next();
+    if queue.is_none() && socket.is_none() {
+        let text = format!(
+            "bind {endpoint}: this process has no descriptor free (raise the limit of open files, \
+             `ulimit -n`)"
+        );
+        return Err(io::Error::other(text));
+    }
+    Ok(Bound { listener: Some(listener), endpoint, queue, socket, file: None })
+}
+
+/// Makes the socket in this process.
+fn bind_here(wanted: &Wanted, options: &ListenOptions, at_start: &AtStart) -> io::Result<Bound> {
+    // A group that anybody may have begun is one that is joined.
+    let made = match wanted {
+        Wanted::Tcp { addr, .. } if options.reuse_port => {
+            listen::next(&Endpoint::Tcp(*addr), &options.told())
+        }
+        Wanted::Udp { addr, .. } if options.reuse_port => {
+            listen::next(&Endpoint::Udp(*addr), &options.told())
+        }
+        _ => listen::first(wanted, &options.told(), Schedule::RoundRobin, at_start),
+    };
+    let failed = |refusal: crate::wire::BindRefused| {
+        refused(&refusal.operation, wanted, io::Error::from_raw_os_error(refusal.errno))
+    };
+    let Made { socket, endpoint, file } = made.map_err(failed)?;
+    Ok(Bound { listener: None, endpoint, queue: None, socket: Some(socket), file })
+}
+
+/// The n-th bind of any port 0 is the same port in every worker, since they run the same code.
+fn numbered(current: &Current, wanted: Wanted) -> Wanted {
+    match wanted {
+        Wanted::Tcp { addr, .. } if addr.port() == 0 => {
+            Wanted::Tcp { addr, nth: current.begin_port_zero_bind() }
+        }
+        Wanted::Udp { addr, .. } if addr.port() == 0 => {
+            Wanted::Udp { addr, nth: current.begin_port_zero_bind() }
+        }
+        wanted => wanted,
+    }
+}
+
+fn abandon(current: &Current, wanted: &Wanted) {
+    if let Wanted::Tcp { addr, nth } | Wanted::Udp { addr, nth } = wanted {
+        if addr.port() == 0 {
+            current.abandon_port_zero_bind(*nth);
+        }
+    }
+}
+
+fn kind_of(wanted: &Wanted) -> Kind {
+    match wanted {
+        Wanted::Tcp { .. } => Kind::Tcp,
+        Wanted::Udp { .. } => Kind::Udp,
+        Wanted::Unix { .. } => Kind::Unix,
+        Wanted::Inherited { kind, .. } => *kind,
+    }
+}
+
+/// The path as the master can use it, whose directory may be another.
+pub(super) fn absolute(path: PathBuf) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    if path.as_os_str().as_bytes().first() == Some(&0) {
+        let text = "bind: an abstract Unix address cannot be shared: give a path";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    std::path::absolute(path)
 }
 
 /// Gets the listening socket behind `listener`. Blocks, but not for long: the answer is read by a
@@ -53,7 +166,7 @@ pub(super) async fn bind(current: &'static Current, addr: SocketAddr) -> io::Res
 pub(super) fn share(
     current: &'static Current,
     listener: ListenerId,
-    addr: SocketAddr,
+    endpoint: &Endpoint,
 ) -> io::Result<OwnedFd> {
     let Backing::Master { requests, .. } = &current.backing else {
         return Err(io::Error::other("a listener without a master is the socket itself"));
@@ -70,83 +183,5 @@ pub(super) fn share(
             _ => break,
         }
     }
-    Err(no_answer("into_std", addr))
-}
-
-fn no_answer(operation: &str, addr: SocketAddr) -> io::Error {
-    let limit = ANSWER_TIMEOUT.as_secs();
-    let text = format!("{operation} {addr}: the master did not answer for {limit} s");
-    io::Error::new(io::ErrorKind::TimedOut, text)
-}
-
-/// An error of the same kind as the plain call's, that names the address and the remedy.
-fn bind_error(operation: &str, addr: SocketAddr, error: io::Error) -> io::Error {
-    let remedy = match error.kind() {
-        io::ErrorKind::PermissionDenied if addr.port() != 0 && addr.port() < 1024 => {
-            " (a port under 1024 needs CAP_NET_BIND_SERVICE)"
-        }
-        io::ErrorKind::AddrInUse => " (another program listens there, or this one twice)",
-        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
-        _ if error.raw_os_error() == Some(nix::libc::ESHUTDOWN) => " (the cluster is stopping)",
-        _ if error.raw_os_error() == Some(nix::libc::EMFILE) => {
-            " (raise the limit of open files, `ulimit -n`, or bind less)"
-        }
-        _ => "",
-    };
-    let operation = operation.to_owned();
-    io::Error::new(error.kind(), BindError { operation, addr, remedy, error })
-}
-
-#[derive(Debug)]
-struct BindError {
-    operation: String,
-    addr: SocketAddr,
-    remedy: &'static str,
-    error: io::Error,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, addr, remedy, error } = self;
-        // The kind's words, since the system's end in a number that says nothing more.
-        write!(f, "{operation} {addr}: {}{remedy}", error.kind())
-    }
-}
-
-impl std::error::Error for BindError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(errno: i32, addr: &str) -> String {
-        let addr = addr.parse().expect("an address");
-        bind_error("bind", addr, io::Error::from_raw_os_error(errno)).to_string()
-    }
-
-    #[test]
-    fn a_bind_error_names_operation_address_cause_and_remedy() {
-        assert_eq!(
-            message(nix::libc::EACCES, "0.0.0.0:80"),
-            "bind 0.0.0.0:80: permission denied (a port under 1024 needs CAP_NET_BIND_SERVICE)"
-        );
-        assert_eq!(
-            message(nix::libc::EADDRINUSE, "127.0.0.1:8080"),
-            "bind 127.0.0.1:8080: address in use (another program listens there, or this one twice)"
-        );
-    }
-
-    #[test]
-    fn the_kind_and_the_cause_are_those_of_the_plain_call() {
-        let cause = io::Error::from_raw_os_error(nix::libc::EADDRINUSE);
-        let error = bind_error("bind", "127.0.0.1:1".parse().expect("an address"), cause);
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let source = std::error::Error::source(error.get_ref().expect("a cause"));
-        let source = source.and_then(|s| s.downcast_ref::<io::Error>()).expect("an io::Error");
-        assert_eq!(source.raw_os_error(), Some(nix::libc::EADDRINUSE));
-    }
+    Err(no_answer("into_std", &endpoint.to_string()))
 }

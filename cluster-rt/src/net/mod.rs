@@ -1,18 +1,31 @@
 //! What a worker listens with, and the connections that it gets.
 
+mod acceptor;
 mod bind;
 mod incoming;
-mod queue;
+mod options;
+mod refusal;
 mod stream;
 mod tcp;
+mod udp;
+mod unix;
 
 #[cfg(feature = "axum")]
 mod axum;
 
 #[cfg(feature = "axum")]
 pub use self::axum::WithConnectInfo;
+pub use crate::endpoint::Inherited;
 pub use self::{
     incoming::Incoming,
-    stream::{ConnGuard, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpStream},
+    options::{ListenOptions, WhenFull},
+    stream::{
+        ConnGuard, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpStream, UnixReadHalf,
+        UnixReuniteError, UnixStream, UnixWriteHalf,
+    },
     tcp::TcpListener,
+    udp::UdpSocket,
+    unix::UnixListener,
 };
+#[doc(no_inline)]
+pub use crate::endpoint::Schedule;

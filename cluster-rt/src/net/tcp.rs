@@ -1,48 +1,41 @@
 //! `TcpListener`: feels like tokio's, gets its connections from the master.
 //!
-//! This file is the face; `queue` receives, `bind` asks the master.
+//! This file is the face; `acceptor` takes connections, `bind` asks the master.
 
 use std::{
-    fmt, future, io,
+    fmt, io,
     net::SocketAddr,
-    os::fd::AsFd,
-    sync::atomic::Ordering,
     task::{Context, Poll},
 };
 
 use tokio::net::{ToSocketAddrs, lookup_host};
 
 use super::{
+    acceptor::{Accepted, Acceptor},
     bind::{self, Bound},
     incoming::Incoming,
-    queue::Queue,
+    options::ListenOptions,
     stream::TcpStream,
 };
 use crate::{
-    sys::socket,
+    endpoint::{Endpoint, Inherited},
+    wire::{Kind, Wanted},
     worker::{Current, current},
 };
 
 /// A TCP listener shared by all workers of the cluster.
 ///
 /// Every worker binds the same address and gets its share of the connections: the master owns the
-/// socket, accepts, and hands each connection to the slot whose turn it is (Node's `SCHED_RR`). The
-/// socket stays open while workers crash and are replaced, so that nobody is refused meanwhile; a
-/// connection that waits for a worker that dies is served by another.
+/// socket, accepts, and hands each connection to the slot whose turn it is (Node's `SCHED_RR`), or shares
+/// them as another [`Schedule`](crate::Schedule) says. The socket stays open while workers crash and are
+/// replaced, so that nobody is refused meanwhile; a connection that waits for a worker that dies is
+/// served by another.
 ///
 /// With `workers = 0` it is a plain listener of this process.
 #[doc(alias = "SCHED_RR")]
 pub struct TcpListener {
     addr: SocketAddr,
-    source: Source,
-    worker: &'static Current,
-}
-
-enum Source {
-    /// Handed over by the master.
-    Queue(Queue),
-    /// Accepted here: there is no master.
-    Socket(tokio::net::TcpListener),
+    acceptor: Acceptor,
 }
 
 impl fmt::Debug for TcpListener {
@@ -66,11 +59,22 @@ impl TcpListener {
     /// # Cancel safety
     /// Dropping the future can leave the address bound for this worker until the worker ends.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+        Self::bind_with(addr, &ListenOptions::new()).await
+    }
+
+    /// As [`bind`](Self::bind), in the way that `options` say.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    ///
+    /// # Cancel safety
+    /// As for [`bind`](Self::bind).
+    pub async fn bind_with<A: ToSocketAddrs>(addr: A, options: &ListenOptions) -> io::Result<Self> {
         let worker = current("TcpListener::bind")?;
         let mut last = None;
         for addr in lookup_host(addr).await? {
-            match bind::bind(worker, addr).await {
-                Ok(bound) => return Self::new(worker, bound),
+            match bind::bind(worker, Wanted::Tcp { addr, nth: 0 }, options).await {
+                Ok(bound) => return Self::new(worker, bound, options),
                 Err(error) => last = Some(error),
             }
         }
@@ -79,17 +83,26 @@ impl TcpListener {
         }))
     }
 
-    fn new(worker: &'static Current, bound: Bound) -> io::Result<Self> {
-        let (addr, source) = match bound {
-            Bound::Queue { listener, addr, queue } => {
-                (addr, Source::Queue(Queue::new(worker, listener, queue)?))
-            }
-            Bound::Socket { socket } => {
-                let addr = socket::local_addr(&socket)?;
-                (addr, Source::Socket(tokio::net::TcpListener::from_std(socket.into())?))
-            }
+    /// A listener on a socket that the program was started with, shared as one that was bound.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none of that name or number, `InvalidInput` if it is no TCP socket, and as
+    /// for [`bind`](Self::bind).
+    ///
+    /// # Cancel safety
+    /// As for [`bind`](Self::bind).
+    pub async fn inherited(which: impl Into<Inherited>) -> io::Result<Self> {
+        let worker = current("TcpListener::inherited")?;
+        let (wanted, options) =
+            (Wanted::Inherited { which: which.into(), kind: Kind::Tcp }, ListenOptions::new());
+        Self::new(worker, bind::bind_one(worker, wanted, &options).await?, &options)
+    }
+
+    fn new(worker: &'static Current, bound: Bound, options: &ListenOptions) -> io::Result<Self> {
+        let Endpoint::Tcp(addr) = bound.endpoint else {
+            return Err(io::Error::other("bind: the master answered with another kind of socket"));
         };
-        Ok(Self { addr, source, worker })
+        Ok(Self { addr, acceptor: Acceptor::new(worker, bound, options.limit())? })
     }
 
     /// Waits for the next connection and its peer's address.
@@ -104,11 +117,7 @@ impl TcpListener {
     /// # Cancel safety
     /// Cancel-safe: a connection that was not returned is still waiting.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        match &self.source {
-            Source::Queue(queue) => queue.accept().await,
-            Source::Socket(_) if self.worker.drain.is_draining() => future::pending().await,
-            Source::Socket(socket) => Ok(self.count(socket.accept().await?)),
-        }
+        stream_of(self.acceptor.accept().await?)
     }
 
     /// As [`accept`](Self::accept), by polling. Only the task that polled last is woken.
@@ -116,25 +125,12 @@ impl TcpListener {
     /// # Errors
     /// As for [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        match &self.source {
-            Source::Queue(queue) => queue.poll_accept(cx),
-            Source::Socket(_) if self.worker.drain.is_draining() => Poll::Pending,
-            Source::Socket(socket) => {
-                socket.poll_accept(cx).map_ok(|accepted| self.count(accepted))
-            }
-        }
-    }
-
-    fn count(
-        &self,
-        (stream, peer): (tokio::net::TcpStream, SocketAddr),
-    ) -> (TcpStream, SocketAddr) {
-        (TcpStream::new(stream, self.worker.accounts.expect().arrived()), peer)
+        self.acceptor.poll_accept(cx).map(|accepted| stream_of(accepted?))
     }
 
     /// A stream of the connections, which ends when this worker drains.
     pub fn incoming(self) -> Incoming {
-        let draining = self.worker.drain.draining();
+        let draining = self.acceptor.worker.drain.draining();
         Incoming::new(self, draining)
     }
 
@@ -154,13 +150,12 @@ impl TcpListener {
     /// # Errors
     /// `TimedOut` if the master does not answer for 10 s; `EMFILE` and the like.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        match &self.source {
-            Source::Socket(socket) => Ok(socket.as_fd().try_clone_to_owned()?.into()),
-            Source::Queue(queue) => {
-                let socket = bind::share(self.worker, queue.listener, self.addr)?;
-                queue.shared.store(true, Ordering::Relaxed);
-                Ok(socket.into())
-            }
-        }
+        self.acceptor.into_socket().map(std::net::TcpListener::from)
     }
+}
+
+fn stream_of(Accepted { socket, peer, counted }: Accepted) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = tokio::net::TcpStream::from_std(socket.into())?;
+    let peer = peer.map_or_else(|| stream.peer_addr(), Ok)?;
+    Ok((TcpStream::new(stream, counted), peer))
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod backoff;
 pub(crate) mod limits;
+pub(crate) mod rendezvous;
 pub(crate) mod schedule;

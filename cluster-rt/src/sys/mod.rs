@@ -4,14 +4,17 @@
 //! EINTR is retried; an error keeps its `errno`; nothing here knows tokio, a worker's slot or a policy.
 //! The only files of the project that may say `unsafe` are here.
 
+pub(crate) mod bpf;
 pub(crate) mod child;
 pub(crate) mod credentials;
 pub(crate) mod fdpass;
 pub(crate) mod fork;
+pub(crate) mod inherited;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stderr;
+pub(crate) mod unix;
 pub(crate) mod wait;
 pub(crate) mod wake;

@@ -9,9 +9,11 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, poll},
     io::Errno,
     net::{
-        AddressFamily, SocketFlags, SocketType, acceptfrom_with, socketpair, sockopt::socket_type,
+        AddressFamily, SocketFlags, SocketType, acceptfrom_with, socketpair,
+        sockopt::{socket_domain, socket_type},
     },
 };
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
@@ -43,19 +45,106 @@ pub(crate) struct ListenError {
     pub(crate) error: io::Error,
 }
 
+/// How a TCP socket is to listen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    /// Connections that the kernel completes and keeps while nobody accepts.
+    pub(crate) backlog: u32,
+    /// Whether an IPv6 socket leaves IPv4 alone; `None` for the system's default.
+    pub(crate) v6only: Option<bool>,
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> ListenError {
+    move |error| ListenError { operation, error }
+}
+
 /// A listening TCP socket bound to `addr`, with SO_REUSEADDR as std and tokio set it, so that a
 /// restart does not wait for connections in TIME_WAIT.
-pub(crate) fn listen_tcp(addr: SocketAddr, backlog: u32) -> Result<OwnedFd, ListenError> {
-    let failed = |operation| move |error| ListenError { operation, error };
+pub(crate) fn listen_tcp(addr: SocketAddr, options: Listening) -> Result<OwnedFd, ListenError> {
+    let socket = tcp_socket(addr, options)?;
+    socket.bind(&addr.into()).map_err(failed("bind"))?;
+    listen(&socket, options.backlog).map_err(failed("listen"))?;
+    Ok(socket.into())
+}
+
+/// A listening TCP socket that others of this user can join at `addr`, if it has the address for itself
+/// now: a second first one is refused.
+pub(crate) fn listen_tcp_first_of_group(
+    addr: SocketAddr,
+    options: Listening,
+) -> Result<OwnedFd, ListenError> {
+    let socket = tcp_socket(addr, options)?;
+    socket.bind(&addr.into()).map_err(failed("bind"))?;
+    // Set after the bind, so that the bind was refused wherever anybody listens, and before it listens,
+    // so that the group is made.
+    socket.set_reuse_port(true).map_err(failed("setsockopt SO_REUSEPORT"))?;
+    listen(&socket, options.backlog).map_err(failed("listen"))?;
+    Ok(socket.into())
+}
+
+/// A listening TCP socket that joins those at `addr`.
+pub(crate) fn listen_tcp_in_group(
+    addr: SocketAddr,
+    options: Listening,
+) -> Result<OwnedFd, ListenError> {
+    let socket = tcp_socket(addr, options)?;
+    socket.set_reuse_port(true).map_err(failed("setsockopt SO_REUSEPORT"))?;
+    socket.bind(&addr.into()).map_err(failed("bind"))?;
+    listen(&socket, options.backlog).map_err(failed("listen"))?;
+    Ok(socket.into())
+}
+
+fn tcp_socket(addr: SocketAddr, options: Listening) -> Result<Socket, ListenError> {
     let domain = Domain::for_address(addr);
     // socket2 adds CLOEXEC to what it makes.
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
         .map_err(failed("socket"))?;
     socket.set_reuse_address(true).map_err(failed("setsockopt SO_REUSEADDR"))?;
+    set_v6only(&socket, addr, options.v6only)?;
+    Ok(socket)
+}
+
+fn set_v6only(socket: &Socket, addr: SocketAddr, v6only: Option<bool>) -> Result<(), ListenError> {
+    match v6only.filter(|_| addr.is_ipv6()) {
+        Some(v6only) => socket.set_only_v6(v6only).map_err(failed("setsockopt IPV6_V6ONLY")),
+        None => Ok(()),
+    }
+}
+
+/// Begins to listen, or changes the backlog of a socket that listens (`listen(2)`).
+pub(crate) fn listen(socket: impl AsFd, backlog: u32) -> io::Result<()> {
+    SockRef::from(&socket).listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+/// A UDP socket bound to `addr`; one that others of this user can join there, if it `groups`.
+pub(crate) fn bind_udp(
+    addr: SocketAddr,
+    v6only: Option<bool>,
+    group: Group,
+) -> Result<OwnedFd, ListenError> {
+    let socket =
+        Socket::new(Domain::for_address(addr), Type::DGRAM.nonblocking(), Some(Protocol::UDP))
+            .map_err(failed("socket"))?;
+    set_v6only(&socket, addr, v6only)?;
+    let reuse = |socket: &Socket| {
+        socket.set_reuse_port(true).map_err(failed("setsockopt SO_REUSEPORT"))
+    };
+    if group == Group::Joins {
+        reuse(&socket)?;
+    }
     socket.bind(&addr.into()).map_err(failed("bind"))?;
-    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-    socket.listen(backlog).map_err(failed("listen"))?;
+    if group == Group::Begins {
+        reuse(&socket)?;
+    }
     Ok(socket.into())
+}
+
+/// Whether a socket has its address for itself, and if not, who was there first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    None,
+    Begins,
+    Joins,
 }
 
 /// The address that a socket is bound to.
@@ -64,14 +153,37 @@ pub(crate) fn local_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     addr.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
 }
 
-/// Takes one connection from a listening socket, non-blocking, with its peer's address.
-pub(crate) fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddr), Errno> {
+/// The path that a Unix socket is bound to.
+pub(crate) fn local_path(socket: impl AsFd) -> Option<std::path::PathBuf> {
+    let addr = SockRef::from(&socket).local_addr().ok()?;
+    addr.as_pathname().map(std::path::Path::to_owned)
+}
+
+/// Whether it is a Unix socket.
+pub(crate) fn is_unix(socket: impl AsFd) -> bool {
+    socket_domain(socket) == Ok(AddressFamily::UNIX)
+}
+
+/// Whether a listening socket has a connection to accept.
+pub(crate) fn is_readable(socket: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&socket, PollFlags::IN)];
+    let now = rustix::event::Timespec::default();
+    poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
+/// Makes a listening Unix socket refuse who would connect, while what waits can still be accepted.
+pub(crate) fn shut_for_requests(listener: impl AsFd) -> io::Result<()> {
+    SockRef::from(&listener).shutdown(std::net::Shutdown::Read)
+}
+
+/// Takes one connection from a listening socket, non-blocking, with its peer's address if that is an IP
+/// address.
+pub(crate) fn accept(listener: impl AsFd) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
     loop {
         match acceptfrom_with(&listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             Ok((connection, peer)) => {
                 let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                // Only a socket that is not TCP has another kind of address.
-                return Ok((connection, peer.ok_or(Errno::AFNOSUPPORT)?));
+                return Ok((connection, peer));
             }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),

@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use tokio::sync::watch;
+
 use super::{
     ANSWER_TIMEOUT, MasterLink,
     drain::{Accounts, Drain},
@@ -16,7 +18,7 @@ use super::{
     orders::Requests,
 };
 use crate::{
-    sys::{fdpass::Spare, scoreboard::Row, wake::Wake},
+    sys::{fdpass::Spare, inherited::AtStart, scoreboard::Row, wake::Wake},
     wire::FromWorker,
 };
 
@@ -29,6 +31,8 @@ pub(crate) struct Current {
     pub(crate) backing: Backing,
     pub(crate) drain: Drain,
     pub(crate) accounts: Accounts,
+    /// Whether this worker has taken its slot's seat: before, it accepts nothing.
+    pub(crate) seated: watch::Sender<bool>,
     /// Rung by the signal handlers, and by `ask_to_stop`.
     pub(crate) wake: Wake,
     /// The binds of port 0 that went well or are under way: the n-th is the same port in every worker.
@@ -46,7 +50,10 @@ pub(crate) enum Backing {
         spare: Spare,
     },
     /// Nobody: this process binds and accepts itself.
-    Solo,
+    Solo {
+        /// The sockets that this process was started with.
+        at_start: AtStart,
+    },
 }
 
 impl Current {
@@ -55,16 +62,24 @@ impl Current {
         link: MasterLink,
         wake: Wake,
         row: &'static Row,
+        sits: bool,
     ) -> io::Result<Self> {
         let spare = Spare::new(&wake)?;
         let requests = Requests::default();
         let backing = Backing::Master { link, requests, spare };
-        Ok(Self::new(identity, backing, wake, row))
+        Ok(Self::new(identity, backing, wake, row, sits))
     }
 
-    pub(super) fn new(identity: Identity, backing: Backing, wake: Wake, row: &'static Row) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        backing: Backing,
+        wake: Wake,
+        row: &'static Row,
+        sits: bool,
+    ) -> Self {
         let (drain, accounts) = (Drain::default(), Accounts::new(row));
-        Self { identity, backing, drain, accounts, wake, port_zero_binds: Mutex::default() }
+        let (seated, port_zero_binds) = (watch::Sender::new(sits), Mutex::default());
+        Self { identity, backing, drain, accounts, wake, seated, port_zero_binds }
     }
 
     /// Sends a frame to the master. One that is gone, or does not read, is dealt with by the thread

@@ -219,7 +219,7 @@ impl Accounts {
         self.row
     }
 
-    pub(super) fn active(&self) -> u64 {
+    pub(crate) fn active(&self) -> u64 {
         self.active.load(Ordering::Relaxed)
     }
 

@@ -37,6 +37,7 @@ use crate::{
     config::{Config, Flavor},
     link::Link,
     sys::{
+        inherited::AtStart,
         process,
         signal::{self, Disposition},
         stderr,
@@ -79,7 +80,7 @@ where
     // Without it the last words of a newcomer are only not told twice.
     let diverted = seed.stderr.and_then(|elsewhere| stderr::divert(elsewhere).ok());
     let identity = handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation };
-    let current = match Current::forked(identity, link, wake, row) {
+    let current = match Current::forked(identity, link, wake, row, go.sits) {
         Ok(current) => current::set(current),
         Err(error) => return complain(&format!("worker {}: {error}", seed.worker)),
     };
@@ -91,14 +92,19 @@ where
 }
 
 /// Runs `main` in this process, as the worker of slot 0 that has no master.
-pub(crate) fn run_solo<F, Fut>(config: &Config, init: Option<Box<dyn FnOnce()>>, main: F) -> i32
+pub(crate) fn run_solo<F, Fut>(
+    config: &Config,
+    at_start: AtStart,
+    init: Option<Box<dyn FnOnce()>>,
+    main: F,
+) -> i32
 where
     F: FnOnce() -> Fut,
     Fut: Future,
     Fut::Output: Termination,
 {
     process::raise_nofile();
-    match solo::start(config) {
+    match solo::start(config, at_start) {
         Ok(current) => {
             let threads = config.worker_threads.unwrap_or_else(cores);
             run_main(current, config.flavor, threads, None, init, main)

@@ -41,7 +41,7 @@ const LINK_LOST: i32 = 71;
 /// What the master answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Bound(Result<(Bound, OwnedFd), BindRefused>),
+    Bound(Result<(Bound, Vec<OwnedFd>), BindRefused>),
     Shared(OwnedFd),
 }
 
@@ -120,15 +120,7 @@ impl Listening {
                 Ok(None) => return,
                 Ok(Some((frame, fds))) => match frame {
                     ToWorker::Bound { request, outcome } => {
-                        let fd = fds.into_iter().next();
-                        let outcome = match (outcome, fd) {
-                            (Ok(bound), Some(fd)) => Ok((bound, fd)),
-                            (Ok(_), None) => Err(BindRefused {
-                                operation: "receive the listener".to_owned(),
-                                errno: nix::libc::EMFILE,
-                            }),
-                            (Err(refused), _) => Err(refused),
-                        };
+                        let outcome = outcome.map(|bound| (bound, fds));
                         requests.answer(request, Answer::Bound(outcome));
                     }
                     ToWorker::Shared { request } => {
@@ -142,6 +134,7 @@ impl Listening {
                         }
                     }
                     ToWorker::Promoted => {
+                        self.current.seated.send_replace(true);
                         if let Some(diverted) = self.diverted.take() {
                             diverted.restore();
                         }

@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     id::WorkerId,
     sys::{
+        inherited::AtStart,
         process,
         scoreboard::Scoreboard,
         signal::{self, Disposition},
@@ -34,7 +35,7 @@ use crate::{
 const SECOND_INTERRUPT: Duration = Duration::from_secs(1);
 
 /// Makes this process the worker of slot 0.
-pub(super) fn start(config: &Config) -> io::Result<&'static Current> {
+pub(super) fn start(config: &Config, at_start: AtStart) -> io::Result<&'static Current> {
     let wake = Wake::new()?;
     signal::ring_on(&wake)?;
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -44,7 +45,8 @@ pub(super) fn start(config: &Config) -> io::Result<&'static Current> {
     }
     let row = Scoreboard::private().row(0).ok_or(io::ErrorKind::NotFound)?;
     let identity = Identity { id: WorkerId(1), slot: 0, generation: 1 };
-    let current = current::set(Current::new(identity, Backing::Solo, wake, row));
+    let backing = Backing::Solo { at_start };
+    let current = current::set(Current::new(identity, backing, wake, row, true));
     mail::open_alone(identity)?;
     let (stop_delay, grace) = (config.stop_delay, config.grace);
     thread::Builder::new().name("cluster-solo".to_owned()).spawn(move || {

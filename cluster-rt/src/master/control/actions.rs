@@ -9,7 +9,6 @@ use super::{
     Action, Capture, Control, Image, Input, WorkerId, ZygoteHandle, dispatcher::Order, main_thread,
 };
 use crate::{
-    id::ListenerId,
     master::{supervisor::FIRST_GENERATION, workers::Assignment},
     wire::ToWorker,
 };
@@ -152,14 +151,8 @@ impl Control {
         let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
         self.berths.promote(handle.slot, handle.berth);
         self.parts.hub.set_ready(worker);
-        self.send(worker, &ToWorker::Promoted, None);
+        self.send(worker, &ToWorker::Promoted, Vec::new());
         self.retire_berths();
-    }
-
-    fn admit(&mut self, worker: WorkerId, listener: ListenerId) {
-        if let Some(berth) = self.berth_of(worker) {
-            self.parts.dispatcher.order(Order::Admit { listener, berth });
-        }
     }
 
     /// Lets go of the berths that nobody is going to use again.
@@ -172,15 +165,15 @@ impl Control {
     fn drain(&mut self, worker: WorkerId) {
         let Some(berth) = self.berth_of(worker) else { return };
         if self.dispatch_over {
-            return self.send(worker, &ToWorker::Drain, None);
+            return self.send(worker, &ToWorker::Drain, Vec::new());
         }
         // The order follows when nothing can be dispatched to the worker any more.
         self.leaving.insert(berth, worker);
         self.parts.dispatcher.order(Order::Withdraw { berth });
     }
 
-    pub(super) fn send(&mut self, worker: WorkerId, frame: &ToWorker, fd: Option<Arc<OwnedFd>>) {
-        let sent = self.parts.workers.by_id.get_mut(&worker).map(|w| w.send(frame, fd));
+    pub(super) fn send(&mut self, worker: WorkerId, frame: &ToWorker, fds: Vec<Arc<OwnedFd>>) {
+        let sent = self.parts.workers.by_id.get_mut(&worker).map(|w| w.send(frame, fds));
         if let Some(Err(what)) = sent {
             self.failures.push(Input::Misbehaved { worker, what });
         }

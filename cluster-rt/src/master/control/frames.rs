@@ -3,17 +3,11 @@
 //! Nothing in them is believed: a listener that the worker does not have is ignored, a second hello or
 //! an answer that it does not take end that worker.
 
-use std::{
-    os::fd::OwnedFd,
-    time::{Duration, Instant},
-};
-
 use super::{Control, Input};
 use crate::{
     id::{ListenerId, WorkerId},
     link::LinkError,
-    master::{dispatcher::Order, listeners::Key},
-    wire::{BindRefused, Bound, FromWorker, Go, PROTOCOL_VERSION, ToWorker},
+    wire::{FromWorker, Go, PROTOCOL_VERSION, ToWorker},
 };
 
 /// Frames read from one worker before the others get their turn.
@@ -60,8 +54,8 @@ impl Control {
         match frame {
             FromWorker::Hello { protocol } => self.greet(worker, protocol),
             FromWorker::Online => self.feed(Input::Online { worker }),
-            FromWorker::Bind { request, addr, nth, backlog } => {
-                self.bind(worker, request, Key { addr, nth }, backlog);
+            FromWorker::Bind { request, wanted, options } => {
+                self.bind(worker, request, &wanted, &options);
             }
             FromWorker::Accepting { listener } if self.has(worker, listener) => {
                 self.feed(Input::Accepting { worker, listener });
@@ -85,7 +79,7 @@ impl Control {
     }
 
     fn has(&self, worker: WorkerId, listener: ListenerId) -> bool {
-        self.parts.workers.by_id.get(&worker).is_some_and(|w| w.listeners.contains(&listener))
+        self.parts.workers.by_id.get(&worker).is_some_and(|w| w.listeners.contains_key(&listener))
             && self.listeners.get(listener).is_some()
     }
 
@@ -106,102 +100,9 @@ impl Control {
             generation,
             flavor: config.flavor,
             worker_threads: config.worker_threads.unwrap_or(1),
+            sits: self.parts.supervisor.sits(worker),
             heartbeat: config.hang_timeout.map(|timeout| timeout / BEATS),
         };
-        self.send(worker, &ToWorker::Go(go), None);
-    }
-
-    fn bind(&mut self, worker: WorkerId, request: u32, key: Key, backlog: u32) {
-        let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
-        let berth = handle.berth;
-        match self.listeners.open(key, backlog, berth, &handle.listeners) {
-            Err(refused) => self.answer_bind(worker, request, Err(refused), None),
-            Ok(opened) => {
-                let (listener, addr) = (opened.listener, opened.addr);
-                if let Some(socket) = opened.socket {
-                    self.parts.report.info(format!("listening on {addr}"));
-                    self.parts.dispatcher.order(Order::Listen { listener, socket });
-                }
-                if let Some(queue) = opened.queue {
-                    self.parts.dispatcher.order(Order::Queue { listener, berth, queue });
-                }
-                if let Some(handle) = self.parts.workers.by_id.get_mut(&worker) {
-                    handle.listeners.insert(listener);
-                }
-                self.feed(Input::Bound { worker, addr });
-                let bound = Bound { listener, addr };
-                self.answer_bind(worker, request, Ok(bound), Some(opened.receiving));
-            }
-        }
-    }
-
-    fn answer_bind(
-        &mut self,
-        worker: WorkerId,
-        request: u32,
-        outcome: Result<Bound, BindRefused>,
-        fd: Option<std::sync::Arc<OwnedFd>>,
-    ) {
-        self.send(worker, &ToWorker::Bound { request, outcome }, fd);
-    }
-
-    /// The worker is to accept from the socket itself: it counts as ready, and the dispatcher leaves
-    /// its slot out.
-    fn share(&mut self, worker: WorkerId, request: u32, listener: ListenerId) {
-        let Some(socket) = self.listeners.get(listener).and_then(|l| l.socket.clone()) else {
-            return;
-        };
-        let Some(berth) = self.berth_of(worker) else { return };
-        // First, so that nothing is put into a queue that nobody is going to read.
-        self.parts.dispatcher.order(Order::Share { listener, berth });
-        self.feed(Input::Accepting { worker, listener });
-        self.send(worker, &ToWorker::Shared { request }, Some(socket));
-    }
-
-    /// Dispatches nothing more to the worker from this listener. The socket itself stays for now: what
-    /// looks like a drop may be the end of `main`, and then the next worker needs it.
-    fn unlisten(&mut self, worker: WorkerId, listener: ListenerId) {
-        let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
-        let berth = handle.berth;
-        handle.listeners.remove(&listener);
-        self.feed(Input::Unlistened { worker, listener });
-        self.parts.dispatcher.order(Order::Unlisten { listener, berth });
-        // One entry for each, however often it binds and drops.
-        self.dropped.retain(|d| (d.worker, d.listener) != (worker, listener));
-        self.dropped.push_back(Dropped { at: Instant::now(), worker, listener });
-    }
-
-    /// Closes the sockets that nobody has, once those who dropped them have shown that they live on
-    /// without. A worker that drains or has ended has dropped nothing.
-    pub(super) fn close_dropped(&mut self) {
-        while let Some(&Dropped { at, worker, listener }) = self.dropped.front() {
-            if at.elapsed() < DROP_SETTLE {
-                return;
-            }
-            self.dropped.pop_front();
-            let Some(handle) = self.parts.workers.by_id.get(&worker) else { continue };
-            if self.parts.supervisor.is_draining(worker) || handle.listeners.contains(&listener) {
-                continue;
-            }
-            if self.listeners.drop_by(listener, handle.berth) {
-                self.parts.dispatcher.order(Order::Discard { listener });
-            }
-        }
-    }
-
-    /// When `close_dropped` has something to do.
-    pub(super) fn dropped_deadline(&self) -> Option<Instant> {
-        self.dropped.front().map(|dropped| dropped.at + DROP_SETTLE)
+        self.send(worker, &ToWorker::Go(go), Vec::new());
     }
 }
-
-/// A listener that a worker dropped.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dropped {
-    at: Instant,
-    worker: WorkerId,
-    listener: ListenerId,
-}
-
-/// A worker whose `main` has returned has ended by then.
-const DROP_SETTLE: Duration = Duration::from_secs(1);

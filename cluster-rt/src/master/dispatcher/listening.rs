@@ -1,7 +1,12 @@
-//! One listener in the dispatcher: its socket, the lanes of the berths, what it holds, its pauses.
+//! One listener in the dispatcher: its sockets, the lanes of the berths, what it holds, its pauses.
 //!
-//! Accepting is tried only while somebody is available, except when closing: then everything that the
-//! kernel has accepted is taken, and held until somebody is.
+//! This file is the listener's state and its round; `accept` takes from a socket, `choose` gives to a
+//! lane, `close` ends it. Accepting is tried only while somebody is available, except when closing:
+//! then everything that the kernel has accepted is taken, and held until somebody is.
+
+mod accept;
+mod choose;
+mod close;
 
 use std::{
     collections::VecDeque,
@@ -12,11 +17,15 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::lane::{Lane, STALLED};
+use super::{
+    group::Group,
+    lane::{Lane, Occupant, STALLED},
+};
 use crate::{
-    handoff::{Connection, Queue, Refusal},
-    policy::schedule::RoundRobin,
-    sys::{fdpass::Spare, socket},
+    endpoint::Schedule,
+    handoff::{Connection, Queue},
+    policy::schedule::InTurn,
+    sys::fdpass::Spare,
 };
 
 /// The pause after the kernel had no memory or descriptor for us, or for one more in flight.
@@ -25,85 +34,126 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// While connections are held with nobody available: how soon to try again.
 const HELD_RETRY: Duration = Duration::from_millis(5);
 
-/// How long a stop waits for handshakes on their way: the client is connected when it has our SYN+ACK,
-/// and we have it a round trip later.
-const HANDSHAKE_LINGER: Duration = Duration::from_millis(100);
+/// While all workers have as many connections as they may, which only looking tells.
+const LIMIT_LOOK: Duration = Duration::from_millis(10);
 
 /// Accepted in one go before orders are looked at again.
 const ACCEPT_BATCH: usize = 64;
 
-/// Something a person should know, for good or `once` in the life of the master.
+/// Something that a person may want to know.
 #[derive(Debug)]
-pub(super) struct Trouble {
-    pub(super) text: String,
-    pub(super) once: bool,
+pub(super) enum News {
+    Info(String),
+    Trouble(String),
+    /// Said once in the life of the master.
+    Remedy(String),
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// With `Schedule::Kernel`, whose it is.
+    pub(super) slot: usize,
+    pub(super) socket: Arc<OwnedFd>,
 }
 
 #[derive(Debug)]
 pub(super) struct Listening {
-    /// `None` once closed.
-    socket: Option<Arc<OwnedFd>>,
+    schedule: Schedule,
+    /// What no worker has room for is closed.
+    close_excess: bool,
+    /// One, or with `Schedule::Kernel` one of each slot. None once closed.
+    doors: Vec<Door>,
     /// By berth; one whose workers never bound this listener has none.
     lanes: Vec<Option<Lane>>,
-    schedule: RoundRobin,
+    turn: InTurn,
+    /// How many slots there are, for the hashing of clients.
+    slots: usize,
+    /// How the kernel chooses among the doors.
+    group: Option<Group>,
     /// Connections that no queue took. While accepting at most one, since accepting stops then; when
     /// closing at most the backlog.
     held: VecDeque<Connection>,
     paused_until: Option<Instant>,
     /// Since the order to close: until when handshakes on their way are waited for.
     closing: Option<Instant>,
-    /// Some worker has the socket itself and accepts from it.
+    /// Some worker has the socket itself and accepts from it by means of its own.
     shared: bool,
-    troubles: Vec<Trouble>,
+    news: Vec<News>,
     /// The last thing told about accepting, so that it is not told for every connection.
     last_trouble: Option<Errno>,
+    /// Connections closed because every worker was at its limit, and when that was last told.
+    excess: (u64, Option<Instant>),
 }
 
 impl Listening {
-    pub(super) fn new(socket: Arc<OwnedFd>) -> Self {
+    pub(super) fn new(schedule: Schedule, close_excess: bool, slots: usize) -> Self {
         Self {
-            socket: Some(socket),
+            schedule,
+            close_excess,
+            doors: Vec::new(),
             lanes: Vec::new(),
-            schedule: RoundRobin::default(),
+            turn: InTurn::default(),
+            slots,
+            group: None,
             held: VecDeque::new(),
             paused_until: None,
             closing: None,
             shared: false,
-            troubles: Vec::new(),
+            news: Vec::new(),
             last_trouble: None,
+            excess: (0, None),
         }
     }
 
-    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.socket.as_ref().map(|socket| socket.as_fd())
+    pub(super) fn add_door(&mut self, slot: usize, socket: Arc<OwnedFd>) {
+        let door = Door { slot, socket };
+        if self.schedule == Schedule::Kernel {
+            let group = self.group.get_or_insert_with(|| {
+                let (group, told) = Group::new(&door);
+                self.news.push(told);
+                group
+            });
+            group.add(self.doors.len(), &door, &mut self.news);
+        }
+        self.doors.push(door);
+        self.regroup(Instant::now());
     }
 
-    /// The queues to watch for room, while everybody who would be available is full.
-    pub(super) fn full_queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let full = self.lanes.iter().flatten().filter(|lane| lane.wants_room());
-        full.map(|lane| lane.queue().sending_end())
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots;
     }
 
-    pub(super) fn set_queue(&mut self, berth: usize, queue: Arc<Queue>) {
+    pub(super) fn set_queue(&mut self, berth: usize, slot: usize, queue: Arc<Queue>) {
         if self.lanes.len() <= berth {
             self.lanes.resize_with(berth + 1, || None);
         }
-        let now = Instant::now();
-        match &mut self.lanes[berth] {
-            Some(lane) => lane.set_queue(queue, now),
-            empty => *empty = Some(Lane::new(queue, now)),
-        }
+        let sticky = self.schedule == Schedule::Sticky;
+        self.lanes[berth] = Some(Lane::new(slot, queue, sticky, Instant::now()));
     }
 
-    pub(super) fn admit(&mut self, berth: usize) {
-        if let Some(Some(lane)) = self.lanes.get_mut(berth) {
-            lane.admit(Instant::now());
-        }
+    pub(super) fn admit(&mut self, berth: usize, occupant: Occupant) {
+        self.change(berth, |lane, now| lane.admit(occupant, now));
     }
 
     pub(super) fn withdraw(&mut self, berth: usize) {
+        self.change(berth, |lane, _| lane.withdraw());
+    }
+
+    pub(super) fn vacate(&mut self, berth: usize) {
+        self.change(berth, Lane::vacate);
+    }
+
+    pub(super) fn share(&mut self, berth: usize) {
+        self.shared = true;
+        self.change(berth, |lane, _| lane.share());
+    }
+
+    fn change(&mut self, berth: usize, change: impl FnOnce(&mut Lane, Instant)) {
+        let now = Instant::now();
         if let Some(Some(lane)) = self.lanes.get_mut(berth) {
-            lane.withdraw();
+            change(lane, now);
+            self.regroup(now);
         }
     }
 
@@ -118,19 +168,53 @@ impl Listening {
         place.is_none()
     }
 
-    pub(super) fn share(&mut self, berth: usize) {
-        self.shared = true;
-        if let Some(Some(lane)) = self.lanes.get_mut(berth) {
-            lane.share();
+    /// Tells the kernel among whose sockets to choose.
+    fn regroup(&mut self, now: Instant) {
+        if let Some(group) = &mut self.group {
+            group.choose(&self.doors, &self.lanes, now, &mut self.news);
         }
     }
 
+    fn anybody_available(&self, now: Instant) -> bool {
+        let sticky = self.schedule == Schedule::Sticky;
+        self.lanes
+            .iter()
+            .flatten()
+            .any(|lane| if sticky { lane.is_awaited(now) } else { lane.is_available(now) })
+    }
+
+    /// Whether every worker that accepts has as many connections as it may.
+    fn everybody_at_limit(&self) -> bool {
+        let mut admitted = self.lanes.iter().flatten().filter(|lane| lane.is_admitted()).peekable();
+        admitted.peek().is_some() && admitted.all(Lane::is_at_limit)
+    }
+
     /// Whether a new connection would be taken now.
-    pub(super) fn is_accepting(&self, now: Instant) -> bool {
-        self.socket.is_some()
-            && self.held.is_empty()
+    fn is_accepting(&self, now: Instant) -> bool {
+        self.held.is_empty()
             && self.paused_until.is_none_or(|at| at <= now)
-            && self.lanes.iter().flatten().any(|lane| lane.is_available(now))
+            && (self.anybody_available(now) || self.close_excess && self.everybody_at_limit())
+    }
+
+    /// The doors from which the master accepts, while somebody is available.
+    fn watched(&self) -> impl Iterator<Item = &Door> {
+        let watched = |(position, _): &(usize, &Door)| match self.schedule {
+            Schedule::Shared => false,
+            Schedule::Kernel => {
+                self.group.as_ref().is_none_or(|group| !group.chooses(*position))
+            }
+            _ => true,
+        };
+        self.doors.iter().enumerate().filter(watched).map(|(_, door)| door)
+    }
+
+    /// What to poll: sockets for connections, or queues for room while everybody is full.
+    pub(super) fn polled(&self, now: Instant) -> (Vec<BorrowedFd<'_>>, Vec<BorrowedFd<'_>>) {
+        if self.is_accepting(now) {
+            return (self.watched().map(|door| door.socket.as_fd()).collect(), Vec::new());
+        }
+        let full = self.lanes.iter().flatten().filter(|lane| lane.wants_room());
+        (Vec::new(), full.map(|lane| lane.queue().sending_end()).collect())
     }
 
     /// Hands over what is held, then what can be accepted.
@@ -147,12 +231,22 @@ impl Listening {
         if self.closing.is_some() {
             return self.empty_backlog(now);
         }
+        let watched: Vec<Arc<OwnedFd>> =
+            self.watched().map(|door| Arc::clone(&door.socket)).collect();
+        for socket in watched {
+            self.dispatch_from(&socket, now);
+        }
+    }
+
+    fn dispatch_from(&mut self, socket: &OwnedFd, now: Instant) {
         for _ in 0..ACCEPT_BATCH {
             if !self.is_accepting(now) && !self.refresh_is_accepting(now) {
                 return;
             }
-            let Some(connection) = self.accept(now) else { return };
-            if !self.hand_over(connection, now) {
+            let Some(connection) = self.accept(socket, now) else { return };
+            if self.close_excess && !self.anybody_available(now) {
+                self.refuse(connection, now);
+            } else if !self.hand_over(connection, now) {
                 return;
             }
         }
@@ -162,100 +256,6 @@ impl Listening {
     fn refresh_is_accepting(&mut self, now: Instant) -> bool {
         self.lanes.iter_mut().flatten().for_each(|lane| lane.refresh(now));
         self.is_accepting(now)
-    }
-
-    fn accept(&mut self, now: Instant) -> Option<Connection> {
-        if self.shared {
-            // The flag is shared too, and a worker may have made the socket blocking for itself.
-            let _ = socket::set_nonblocking(self.socket()?);
-        }
-        loop {
-            match socket::accept(self.socket()?) {
-                Ok((socket, peer)) => {
-                    self.last_trouble = None;
-                    return Some(Connection { socket, peer });
-                }
-                Err(Errno::AGAIN) => {
-                    self.last_trouble = None;
-                    return None;
-                }
-                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    self.paused_until = Some(now + EXHAUSTED_PAUSE);
-                    self.tell_once(error);
-                    return None;
-                }
-                // Errors of one connection that is already gone (accept(2)): the next may be fine.
-                Err(
-                    Errno::CONNABORTED
-                    | Errno::PROTO
-                    | Errno::PERM
-                    | Errno::NETDOWN
-                    | Errno::NOPROTOOPT
-                    | Errno::HOSTDOWN
-                    | Errno::NONET
-                    | Errno::HOSTUNREACH
-                    | Errno::OPNOTSUPP
-                    | Errno::NETUNREACH,
-                ) => {}
-                Err(error) => {
-                    self.paused_until = Some(now + EXHAUSTED_PAUSE);
-                    self.tell_once(error);
-                    return None;
-                }
-            }
-        }
-    }
-
-    fn tell_once(&mut self, error: Errno) {
-        if self.last_trouble.replace(error) != Some(error) {
-            let remedy = match error {
-                Errno::MFILE => " (raise the limit of open files, `ulimit -n`)",
-                _ => "",
-            };
-            self.troubles.push(Trouble {
-                text: format!("accept: {error}{remedy}; connections wait in the kernel"),
-                once: false,
-            });
-        }
-    }
-
-    /// Gives the connection to the next lane that takes it; holds it and returns `false` if none does.
-    fn hand_over(&mut self, mut connection: Connection, now: Instant) -> bool {
-        loop {
-            let lanes = &self.lanes;
-            // When closing there is no later: the bound is then what the queue's socket holds.
-            let available = |at: usize| match &lanes[at] {
-                Some(lane) if self.closing.is_some() => lane.is_admitted() && !lane.is_paused(now),
-                Some(lane) => lane.is_available(now),
-                None => false,
-            };
-            let chosen = self.schedule.pick(lanes.len(), available);
-            let Some(lane) = chosen.and_then(|at| self.lanes[at].as_mut()) else {
-                self.held.push_front(connection);
-                return false;
-            };
-            match lane.send(connection, now) {
-                Ok(()) => return true,
-                Err((given_back, Refusal::Broken)) => connection = given_back,
-                Err((given_back, Refusal::Full)) => {
-                    self.paused_until = Some(now + HELD_RETRY);
-                    self.held.push_front(given_back);
-                    return false;
-                }
-                Err((given_back, Refusal::TooManyInFlight)) => {
-                    self.paused_until = Some(now + EXHAUSTED_PAUSE);
-                    self.held.push_front(given_back);
-                    self.troubles.push(Trouble {
-                        text: "handoff: too many descriptors in flight for this user; connections \
-                               wait (raise the limit of open files, `ulimit -n`, or give other \
-                               programs another user)"
-                            .to_owned(),
-                        once: true,
-                    });
-                    return false;
-                }
-            }
-        }
     }
 
     /// Takes back what waits where nobody is going to take it soon, if somebody else can have it.
@@ -271,7 +271,7 @@ impl Listening {
             }
             lane.pause(now);
             // Paused or withdrawn, the lane does not get back what is taken from it.
-            while self.held.is_empty() && self.lanes.iter().flatten().any(|l| l.is_available(now)) {
+            while self.held.is_empty() && self.anybody_available(now) {
                 let Some(lane) = &self.lanes[at] else { break };
                 let Ok(Some(connection)) = lane.queue().take_back(spare) else { break };
                 if !self.hand_over(connection, now) {
@@ -287,97 +287,47 @@ impl Listening {
         }
     }
 
-    /// The berths whose queues were just found shut down. What waited in one is dispatched again.
-    pub(super) fn broken_lanes(&mut self, spare: &Spare) -> Vec<usize> {
+    /// Looks whether workers take what the kernel gives them, if it is time.
+    pub(super) fn look_after_doors(&mut self, now: Instant) {
+        if let Some(group) = self.group.as_mut().filter(|_| self.closing.is_none()) {
+            group.look(&self.doors, &mut self.lanes, now, &mut self.news);
+        }
+    }
+
+    /// The berths whose queues were just found shut down, with their slots. What waited in one is
+    /// dispatched again.
+    pub(super) fn broken_lanes(&mut self, spare: &Spare) -> Vec<(usize, usize)> {
         let mut broken = Vec::new();
         for at in 0..self.lanes.len() {
             let Some(lane) = self.lanes[at].as_mut().filter(|lane| lane.broken) else { continue };
             while let Ok(Some(connection)) = lane.queue().take_back(spare) {
                 self.held.push_back(connection);
             }
+            broken.push((at, lane.slot));
             self.lanes[at] = None;
-            broken.push(at);
         }
         broken
     }
 
-    pub(super) fn take_troubles(&mut self) -> Vec<Trouble> {
-        std::mem::take(&mut self.troubles)
-    }
-
-    /// From now on no new connection begins; `dispatch` empties the backlog and closes the socket.
-    pub(super) fn begin_close(&mut self, now: Instant) {
-        self.closing = Some(now + HANDSHAKE_LINGER);
-        let filtered = self.socket.as_ref().map_or(Ok(()), socket::drop_requests);
-        self.tell_of_filter(filtered);
-    }
-
-    fn tell_of_filter(&mut self, filtered: std::io::Result<()>) {
-        if let Err(error) = filtered {
-            let text = format!("stop: socket filter: {error}; late connections may be reset");
-            self.troubles.push(Trouble { text, once: false });
-        }
-    }
-
-    /// Takes everything that the kernel has accepted; when no handshake can be on its way any more,
-    /// closes the socket.
-    fn empty_backlog(&mut self, now: Instant) {
-        if self.shared && !self.lanes.iter().flatten().any(Lane::is_admitted) {
-            // What waits is for those who accept from the socket themselves.
-            self.socket = None;
-            return;
-        }
-        let last = self.closing.is_some_and(|linger| linger <= now);
-        if last {
-            let filtered = self.socket.as_ref().map_or(Ok(()), socket::drop_all);
-            self.tell_of_filter(filtered);
-        }
-        // The filters make this end.
-        while let Some(connection) = self.accept(now) {
-            if self.held.is_empty() {
-                self.hand_over(connection, now);
-            } else {
-                self.held.push_back(connection);
-            }
-        }
-        // Without a descriptor for the next one the backlog is not empty yet.
-        if last && self.last_trouble.is_none() {
-            self.socket = None;
-        }
-    }
-
-    /// Whether connections wait and no berth has a worker that accepts.
-    pub(super) fn needs_somebody(&self) -> bool {
-        let waiting = !self.held.is_empty() || self.lanes.iter().flatten().any(|l| l.waiting() > 0);
-        waiting && !self.lanes.iter().flatten().any(Lane::is_admitted)
-    }
-
-    /// Whether, after the close, workers have taken everything; when no longer `patient`, whether
-    /// everything is at least in the queue of a worker that lives.
-    pub(super) fn is_finished(&mut self, now: Instant, patient: bool) -> bool {
-        let mut served = self.socket.is_none() && self.held.is_empty();
-        for lane in self.lanes.iter_mut().flatten() {
-            lane.refresh(now);
-            served &= lane.waiting() == 0 || (lane.is_admitted() && !patient);
-        }
-        served
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// When something is to be done though nothing comes.
     pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        debug_assert!(STALLED > HELD_RETRY, "a full queue is looked at before it counts as stalled");
         let held = (!self.held.is_empty() || self.closing.is_some())
             .then(|| self.paused_until.unwrap_or(now + HELD_RETRY));
         let paused = self.paused_until;
-        // Everybody is full: somebody will have taken something soon.
-        let everybody_full = self.socket.is_some()
-            && self.lanes.iter().flatten().any(Lane::is_admitted)
+        let lanes = || self.lanes.iter().flatten();
+        // Everybody is full: somebody will have taken something soon, or be below its limit.
+        let everybody_full = !self.doors.is_empty()
+            && lanes().any(Lane::is_admitted)
             && !self.is_accepting(now);
-        let full = everybody_full.then_some(now + HELD_RETRY);
-        let looks = self.lanes.iter().flatten().filter_map(|lane| lane.next_look(now)).min();
-        debug_assert!(
-            STALLED > HELD_RETRY,
-            "a full queue is looked at before it counts as stalled"
-        );
-        [held, paused, full, looks].into_iter().flatten().min()
+        let retry = if lanes().any(Lane::wants_room) { HELD_RETRY } else { LIMIT_LOOK };
+        let full = everybody_full.then_some(now + retry);
+        let looks = lanes().filter_map(|lane| lane.next_look(now)).min();
+        let group = self.group.as_ref().filter(|_| self.closing.is_none()).map(Group::next_look);
+        [held, paused, full, looks, group].into_iter().flatten().min()
     }
 }

@@ -1,8 +1,11 @@
 //! What the supervisor is told.
 
-use std::{net::SocketAddr, process::ExitStatus, time::Duration};
+use std::{process::ExitStatus, time::Duration};
 
-use crate::id::{ListenerId, WorkerId};
+use crate::{
+    endpoint::Endpoint,
+    id::{ListenerId, WorkerId},
+};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -22,7 +25,7 @@ pub(crate) enum Input {
     /// The worker is about to run `main`.
     Online { worker: WorkerId },
     /// The worker bound a listener.
-    Bound { worker: WorkerId, addr: SocketAddr },
+    Bound { worker: WorkerId, addr: Endpoint },
     /// The worker waits for connections on this listener.
     Accepting { worker: WorkerId, listener: ListenerId },
     /// The worker dropped this listener.

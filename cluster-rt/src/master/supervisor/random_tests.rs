@@ -14,6 +14,7 @@ use super::{
     tests::{Bench, code, signal},
 };
 use crate::{
+    endpoint::Endpoint,
     config::{Config, Recycle},
     event::WorkerState,
     id::{ListenerId, WorkerId},
@@ -56,7 +57,7 @@ fn any_input(random: &mut Random, orders: &mut u64) -> Input {
         5 => Input::SpawnFailed { worker, errno: 11 },
         6 => Input::Greeted { worker },
         7 | 8 => Input::Online { worker },
-        9 => Input::Bound { worker, addr: ([127, 0, 0, 1], 1).into() },
+        9 => Input::Bound { worker, addr: Endpoint::Tcp(([127, 0, 0, 1], 1).into()) },
         10..=12 => Input::Accepting { worker, listener },
         13 => Input::Unlistened { worker, listener },
         14 => Input::SaidReady { worker },
@@ -131,7 +132,7 @@ fn obey(bench: &mut Bench, action: &Action, beat: u64) {
         }
         Action::Spawn { worker, .. } => {
             bench.online(*worker);
-            let addr = ([127, 0, 0, 1], 1).into();
+            let addr = Endpoint::Tcp(([127, 0, 0, 1], 1).into());
             bench.feed(Input::Bound { worker: *worker, addr });
             for listener in [ListenerId(0), ListenerId(1)] {
                 bench.feed(Input::Accepting { worker: *worker, listener });

@@ -1,15 +1,13 @@
 //! From nothing to ready: the first worker alone, the others, readiness.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     Action, Supervisor,
     record::{KilledFor, Place, Sitting, Stage, Worker},
 };
 use crate::{
+    endpoint::Endpoint,
     event::Event,
     id::{ListenerId, WorkerId},
     policy::limits,
@@ -102,11 +100,15 @@ impl Supervisor {
         out.push(Action::Emit(Event::Online { worker: id, slot: worker.slot }));
     }
 
-    pub(super) fn bound(&mut self, id: WorkerId, addr: SocketAddr, out: &mut Vec<Action>) {
+    pub(super) fn bound(&mut self, id: WorkerId, addr: Endpoint, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.bound = true;
         worker.engaged = true;
-        out.push(Action::Emit(Event::Listening { worker: id, slot: worker.slot, addr }));
+        let slot = worker.slot;
+        out.push(Action::Emit(match addr {
+            Endpoint::Tcp(addr) | Endpoint::Udp(addr) => Event::Listening { worker: id, slot, addr },
+            Endpoint::Unix(path) => Event::ListeningAt { worker: id, slot, path },
+        }));
     }
 
     pub(super) fn accepting(

@@ -10,6 +10,7 @@ use std::{
 
 use super::{Action, Input, Supervisor};
 use crate::{
+    endpoint::Endpoint,
     config::Config,
     config::Respawn,
     event::{Event, ExitCause, WorkerState},
@@ -77,7 +78,7 @@ impl Bench {
 
     pub(super) fn serve(&mut self, worker: WorkerId) {
         self.online(worker);
-        let addr = "127.0.0.1:80".parse().expect("an address");
+        let addr = Endpoint::Tcp(([127, 0, 0, 1], 80).into());
         self.feed(Input::Bound { worker, addr });
         self.feed(Input::Accepting { worker, listener: LISTENER });
     }
@@ -136,7 +137,7 @@ fn the_first_worker_starts_alone_and_the_others_when_it_is_ready() {
 fn the_others_start_when_the_first_has_run_a_second() {
     let mut bench = Bench::new(2, |_| {});
     bench.online(WorkerId(1));
-    bench.feed(Input::Bound { worker: WorkerId(1), addr: ([127, 0, 0, 1], 80).into() });
+    bench.feed(Input::Bound { worker: WorkerId(1), addr: Endpoint::Tcp(([127, 0, 0, 1], 80).into()) });
     assert_eq!(Bench::spawns(&bench.pass(Duration::from_millis(999))), []);
     assert_eq!(Bench::spawns(&bench.pass(Duration::from_millis(1))), [(WorkerId(2), 1)]);
 }

@@ -1,0 +1,137 @@
+//! What a listener listens on, `Endpoint` or [`Inherited`], and how its connections are shared,
+//! [`Schedule`].
+//!
+//! Plain values, as workers ask for them and as owners are told of them. Nothing here opens a socket.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What a worker listens on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Endpoint {
+    /// A TCP listener, with the port that replaced a 0.
+    Tcp(SocketAddr),
+    /// A UDP socket, with the port that replaced a 0.
+    Udp(SocketAddr),
+    /// A Unix stream listener, with its absolute path; empty for one that has none.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Udp(addr) => write!(f, "udp {addr}"),
+            Self::Unix(path) if path.as_os_str().is_empty() => f.write_str("unix (no path)"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// One of the sockets that the program was started with.
+///
+/// From a `&str` or `String` it is a name, from an `i32` a number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Inherited {
+    /// What a service manager calls it: the first of that name in `LISTEN_FDNAMES`, systemd's
+    /// `FileDescriptorName=`. See `sd_listen_fds(3)`.
+    Name(String),
+    /// The number of the descriptor in the process that was started, 3 or above: Node's `{ fd: 3 }`.
+    Number(i32),
+}
+
+impl From<&str> for Inherited {
+    fn from(name: &str) -> Self {
+        Self::Name(name.to_owned())
+    }
+}
+
+impl From<String> for Inherited {
+    fn from(name: String) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<i32> for Inherited {
+    fn from(number: i32) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl fmt::Display for Inherited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "socket {name:?}"),
+            Self::Number(number) => write!(f, "descriptor {number}"),
+        }
+    }
+}
+
+/// Who accepts the connections of a listener, and which worker gets the next one.
+///
+/// The default of all listeners is the attribute's `schedule = "round-robin"`; one listener's own is
+/// [`ListenOptions::schedule`](crate::net::ListenOptions::schedule).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// The master accepts and hands over to each worker in its turn: even and exact. Node's `SCHED_RR`.
+    #[default]
+    #[doc(alias = "SCHED_RR")]
+    RoundRobin,
+    /// The master hands over to the worker that has the fewest connections open or waiting, for
+    /// requests of uneven cost.
+    LeastConnections,
+    /// The master hands all connections of one client address to the same slot, for servers that keep
+    /// something of a client in memory. The slot is found by rendezvous hashing over the slots there
+    /// are: it survives a respawn, and with one slot more or less only that slot's share of the clients
+    /// moves. While the slot has no worker, or its worker takes nothing, a connection waits for a second
+    /// and then goes to the client's next slot.
+    #[doc(alias = "ip_hash")]
+    Sticky,
+    /// The workers accept from the one socket themselves, as the kernel wakes them: no hand-over, and
+    /// no evenness. Node's `SCHED_NONE`.
+    #[doc(alias = "SCHED_NONE")]
+    Shared,
+    /// Each slot has a socket of its own with `SO_REUSEPORT`, all held by the master, and the kernel
+    /// chooses: in turn by an eBPF program where the master may load one (`CAP_BPF` and `CAP_NET_ADMIN`),
+    /// else at random by a classic one. No hand-over, for the highest rates of connections.
+    ///
+    /// A program of the same user that sets `SO_REUSEPORT` can join such an address; starting this
+    /// program twice is refused as always.
+    #[doc(alias = "SO_REUSEPORT")]
+    Kernel,
+}
+
+impl Schedule {
+    /// Whether workers accept from a socket themselves.
+    pub(crate) fn is_direct(self) -> bool {
+        matches!(self, Self::Shared | Self::Kernel)
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RoundRobin => "round-robin",
+            Self::LeastConnections => "least-connections",
+            Self::Sticky => "sticky",
+            Self::Shared => "shared",
+            Self::Kernel => "kernel",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_told_as_one_would_write_them() {
+        let addr: SocketAddr = "[::1]:80".parse().expect("an address");
+        assert_eq!(Endpoint::Tcp(addr).to_string(), "[::1]:80");
+        assert_eq!(Endpoint::Udp(addr).to_string(), "udp [::1]:80");
+        assert_eq!(Endpoint::Unix("/run/x.sock".into()).to_string(), "/run/x.sock");
+    }
+}

@@ -1,0 +1,164 @@
+//! What workers bind and drop: the sockets they get, and what the dispatcher has to know of it.
+//!
+//! A socket that somebody drops stays for a moment: what looks like a drop may be the end of `main`, and
+//! then the next worker needs it.
+
+use std::time::{Duration, Instant};
+
+use super::{Control, Input};
+use crate::{
+    endpoint::{Endpoint, Schedule},
+    id::{ListenerId, WorkerId},
+    master::{
+        dispatcher::{Occupant, Order},
+        listeners::{Asker, Opened},
+    },
+    wire::{BindOptions, Bound, ToWorker, Wanted},
+};
+
+/// A worker whose `main` has returned has ended by then.
+const DROP_SETTLE: Duration = Duration::from_secs(1);
+
+/// A listener that a worker dropped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dropped {
+    at: Instant,
+    worker: WorkerId,
+    listener: ListenerId,
+}
+
+impl Control {
+    pub(super) fn bind(
+        &mut self,
+        worker: WorkerId,
+        request: u32,
+        wanted: &Wanted,
+        options: &BindOptions,
+    ) {
+        let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
+        let asker = Asker { slot: handle.slot, berth: handle.berth, own: &handle.listeners };
+        let opened = match self.listeners.open(wanted, options, asker) {
+            Ok(opened) => opened,
+            Err(refused) => {
+                let answer = ToWorker::Bound { request, outcome: Err(refused) };
+                return self.send(worker, &answer, Vec::new());
+            }
+        };
+        handle.listeners.insert(opened.listener, options.limits);
+        let (slot, berth) = (handle.slot, handle.berth);
+        self.tell_dispatcher(&opened, slot, berth, options);
+        let Opened { listener, endpoint, schedule, given, .. } = opened;
+        if options.schedule.is_some_and(|asked| asked != schedule) && endpoint_has_choice(&endpoint) {
+            self.parts.report.warn(format!(
+                "{endpoint}: the schedule stays {schedule} until the next start"
+            ));
+        }
+        let is_udp = matches!(endpoint, Endpoint::Udp(_));
+        self.feed(Input::Bound { worker, addr: endpoint.clone() });
+        let outcome = Ok(Bound { listener, endpoint });
+        self.send(worker, &ToWorker::Bound { request, outcome }, given);
+        if is_udp {
+            // There is no accept that could be waited for.
+            self.feed(Input::Accepting { worker, listener });
+        }
+    }
+
+    fn tell_dispatcher(&mut self, opened: &Opened, slot: usize, berth: usize, options: &BindOptions) {
+        let (listener, schedule) = (opened.listener, opened.schedule);
+        if opened.is_new {
+            let how = match schedule {
+                Schedule::RoundRobin => String::new(),
+                other => format!(" ({other})"),
+            };
+            self.parts.report.info(format!("listening on {}{how}", opened.endpoint));
+        }
+        if matches!(opened.endpoint, Endpoint::Udp(_)) {
+            // Datagrams are nothing to dispatch.
+            return;
+        }
+        if opened.is_new {
+            let close_excess = options.close_excess;
+            self.parts.dispatcher.order(Order::Listen { listener, schedule, close_excess });
+        }
+        if let Some(socket) = opened.socket.clone() {
+            self.parts.dispatcher.order(Order::Socket { listener, slot, socket });
+        }
+        if let Some(queue) = opened.queue.clone() {
+            self.parts.dispatcher.order(Order::Queue { listener, berth, slot, queue });
+        }
+    }
+
+    /// The worker takes connections from the listener from now on.
+    pub(super) fn admit(&mut self, worker: WorkerId, listener: ListenerId) {
+        let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
+        let (row, limits) = (self.parts.workers.row(worker), handle.listeners.get(&listener));
+        if let (Some(row), Some(&limits)) = (row, limits) {
+            let (berth, occupant) = (handle.berth, Occupant { row, limits });
+            self.parts.dispatcher.order(Order::Admit { listener, berth, occupant });
+        }
+    }
+
+    /// The worker is to accept from the socket itself: it counts as ready, and the dispatcher leaves
+    /// its slot out.
+    pub(super) fn share(&mut self, worker: WorkerId, request: u32, listener: ListenerId) {
+        let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
+        let (slot, berth) = (handle.slot, handle.berth);
+        let Some(socket) = self.listeners.get(listener).and_then(|l| l.socket_of(slot)) else {
+            return;
+        };
+        // First, so that nothing is put into a queue that nobody is going to read.
+        self.parts.dispatcher.order(Order::Share { listener, berth });
+        self.feed(Input::Accepting { worker, listener });
+        self.send(worker, &ToWorker::Shared { request }, vec![socket]);
+    }
+
+    /// Dispatches nothing more to the worker from this listener.
+    pub(super) fn unlisten(&mut self, worker: WorkerId, listener: ListenerId) {
+        let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
+        let berth = handle.berth;
+        handle.listeners.remove(&listener);
+        self.feed(Input::Unlistened { worker, listener });
+        self.parts.dispatcher.order(Order::Unlisten { listener, berth });
+        // One entry for each, however often it binds and drops.
+        self.dropped.retain(|d| (d.worker, d.listener) != (worker, listener));
+        self.dropped.push_back(Dropped { at: Instant::now(), worker, listener });
+    }
+
+    /// Closes the sockets that nobody has, once those who dropped them have shown that they live on
+    /// without. A worker that drains or has ended has dropped nothing.
+    pub(super) fn close_dropped(&mut self) {
+        while let Some(&Dropped { at, worker, listener }) = self.dropped.front() {
+            if at.elapsed() < DROP_SETTLE {
+                return;
+            }
+            self.dropped.pop_front();
+            let Some(handle) = self.parts.workers.by_id.get(&worker) else { continue };
+            let has_it_again = handle.listeners.contains_key(&listener);
+            if self.parts.supervisor.is_draining(worker) || has_it_again {
+                continue;
+            }
+            if self.listeners.drop_by(listener, handle.berth) {
+                self.parts.dispatcher.order(Order::Discard { listener });
+            }
+        }
+    }
+
+    /// When `close_dropped` has something to do.
+    pub(super) fn dropped_deadline(&self) -> Option<Instant> {
+        self.dropped.front().map(|dropped| dropped.at + DROP_SETTLE)
+    }
+
+    /// Tells the dispatcher when the number of slots has changed.
+    pub(super) fn note_slots(&mut self) {
+        let count = self.parts.supervisor.target();
+        if self.slots != count {
+            self.slots = count;
+            self.parts.dispatcher.order(Order::Slots { count });
+        }
+    }
+}
+
+/// Whether it could have been another schedule: datagrams have but one, and a path no group.
+fn endpoint_has_choice(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Tcp(_))
+}

@@ -1,0 +1,94 @@
+//! The end of a listener: no new connections begin, those there are get to a worker, the socket closes.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Lane, Listening, News};
+use crate::{endpoint::Schedule, sys::socket};
+
+/// How long a stop waits for handshakes on their way: the client is connected when it has our SYN+ACK,
+/// and we have it a round trip later.
+const HANDSHAKE_LINGER: Duration = Duration::from_millis(100);
+
+impl Listening {
+    /// From now on no new connection begins; `dispatch` empties the backlog and closes the socket.
+    pub(in crate::master::dispatcher) fn begin_close(&mut self, now: Instant) {
+        self.closing = Some(now + HANDSHAKE_LINGER);
+        for door in &self.doors {
+            // What connects to a Unix socket is connected at once: there is no handshake to let pass.
+            let filtered = match socket::is_unix(&door.socket) {
+                true => Ok(()),
+                false => socket::drop_requests(&door.socket),
+            };
+            tell_of_filter(filtered, &mut self.news);
+        }
+    }
+
+    /// Takes everything that the kernel has accepted; when no handshake can be on its way any more,
+    /// closes the socket.
+    pub(super) fn empty_backlog(&mut self, now: Instant) {
+        let admitted = self.lanes.iter().flatten().any(Lane::is_admitted);
+        if (self.shared || self.schedule == Schedule::Shared) && !admitted {
+            // What waits is for those who accept from the socket themselves.
+            self.doors.clear();
+            return;
+        }
+        let last = self.closing.is_some_and(|linger| linger <= now);
+        let doors: Vec<Arc<OwnedFd>> =
+            self.doors.iter().map(|door| Arc::clone(&door.socket)).collect();
+        for door in doors {
+            if last {
+                tell_of_filter(end_requests(&door), &mut self.news);
+            }
+            // The filters make this end.
+            while let Some(connection) = self.accept(&door, now) {
+                if self.held.is_empty() {
+                    self.hand_over(connection, now);
+                } else {
+                    self.held.push_back(connection);
+                }
+            }
+        }
+        // Without a descriptor for the next one the backlog is not empty yet.
+        if last && self.last_trouble.is_none() {
+            self.doors.clear();
+        }
+    }
+
+    /// Whether connections wait and no berth has a worker that accepts.
+    pub(in crate::master::dispatcher) fn needs_somebody(&self) -> bool {
+        let waiting = !self.held.is_empty() || self.lanes.iter().flatten().any(|l| l.waiting() > 0);
+        waiting && !self.lanes.iter().flatten().any(Lane::is_admitted)
+    }
+
+    /// Whether, after the close, workers have taken everything; when no longer `patient`, whether
+    /// everything is at least in the queue of a worker that lives.
+    pub(in crate::master::dispatcher) fn is_finished(&mut self, now: Instant, patient: bool) -> bool {
+        let mut served = self.doors.is_empty() && self.held.is_empty();
+        for lane in self.lanes.iter_mut().flatten() {
+            lane.refresh(now);
+            served &= lane.waiting() == 0 || (lane.is_admitted() && !patient);
+        }
+        served
+    }
+}
+
+/// Nothing joins the backlog any more.
+fn end_requests(door: impl AsFd) -> std::io::Result<()> {
+    if socket::is_unix(&door) {
+        // Not connected, so that this only keeps others from connecting (unix(7)): who tries is refused,
+        // and what waits can still be accepted.
+        return socket::shut_for_requests(&door);
+    }
+    socket::drop_all(&door)
+}
+
+fn tell_of_filter(filtered: std::io::Result<()>, news: &mut Vec<News>) {
+    if let Err(error) = filtered {
+        let text = format!("stop: socket filter: {error}; late connections may be reset");
+        news.push(News::Trouble(text));
+    }
+}
