@@ -68,9 +68,9 @@ impl Control {
         if opened.is_new {
             let how = match schedule {
                 Schedule::RoundRobin => String::new(),
-                other => format!(" ({other})"),
+                other => format!("schedule {other}, "),
             };
-            self.parts.report.info(format!("listening on {}{how}", opened.endpoint));
+            self.parts.report.info(format!("{how}listening on {}", opened.endpoint));
         }
         if matches!(opened.endpoint, Endpoint::Udp(_)) {
             // Datagrams are nothing to dispatch.

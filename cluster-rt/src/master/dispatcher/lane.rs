@@ -220,10 +220,14 @@ impl Lane {
         &self.queue
     }
 
+    /// Whether as many wait as may, by a count that is never too low.
+    pub(super) fn seems_full(&self) -> bool {
+        self.occupant().is_some_and(|occupant| self.waiting >= occupant.limits.waiting)
+    }
+
     /// Not available for nothing but being full: room in its queue makes it so again.
     pub(super) fn wants_room(&self) -> bool {
-        let full = |occupant: Occupant| self.waiting >= occupant.limits.waiting;
-        self.probe.is_none() && self.occupant().is_some_and(full)
+        self.probe.is_none() && self.seems_full()
     }
 
     pub(super) fn waiting(&self) -> u64 {

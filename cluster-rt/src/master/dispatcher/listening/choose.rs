@@ -43,6 +43,10 @@ impl Listening {
     }
 
     fn choose(&mut self, connection: &Connection, now: Instant) -> Option<usize> {
+        // The counts are upper bounds: before a lane is passed over as full, the kernel is asked.
+        for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.seems_full()) {
+            lane.refresh(now);
+        }
         let closing = self.closing.is_some();
         // When closing there is no later: the bound is then what the queue's socket holds.
         let is_available = |lane: &Lane| match closing {
