@@ -95,7 +95,7 @@ impl Member {
         }
     }
 
-    /// The texts of the next lines, which have to be of `from` and in its slot.
+    /// The text of the next line, which has to be of `from` and through its slot.
     fn hear(&mut self, from: &str, slot: u64) -> String {
         match self.next() {
             Told::Line { name, text, slot: through } if name == from && through == slot => text,
