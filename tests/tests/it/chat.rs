@@ -17,13 +17,20 @@ use tungstenite::{Error, Message, WebSocket, protocol::frame::coding::CloseCode}
 
 use crate::examples::example;
 
-/// Bounded, since round robin has every slot's turn come; others may connect in between.
+/// Tabs to open: round robin has every slot's turn come, but a browser connects for reasons of its own.
 const TRIES: usize = 50;
 
-fn start(workers: &str) -> (Running, SocketAddr) {
-    let program =
-        Running::start(&example("chat"), &["127.0.0.1:0"], &[("CLUSTER_WORKERS", workers)]);
+/// Starts the example, and waits until every slot serves.
+fn start(workers: u64) -> (Running, SocketAddr) {
+    let program = Running::start(
+        &example("chat"),
+        &["127.0.0.1:0"],
+        &[("CLUSTER_WORKERS", &workers.to_string())],
+    );
     let address = program.address();
+    for slot in 0..workers {
+        Member::enter_at(address, "start", "nobody", slot);
+    }
     (program, address)
 }
 
@@ -59,10 +66,11 @@ impl Member {
         Self { socket, name: name.to_owned(), slot, worker }
     }
 
-    /// Enters until it is with the worker of that slot.
+    /// Enters until it is with the worker of that slot, which may be yet to become ready.
     fn enter_at(address: SocketAddr, room: &str, name: &str, slot: u64) -> Self {
-        let mut members = (0..TRIES).map(|_| Self::enter(address, room, name));
-        members.find(|member| member.slot == slot).expect("every slot has its turn")
+        eventually(&format!("a turn of slot {slot}"), || {
+            Some(Self::enter(address, room, name)).filter(|member| member.slot == slot)
+        })
     }
 
     /// `false` if the connection is known to have ended.
@@ -107,7 +115,7 @@ impl Member {
 #[test]
 fn lines_cross_workers_both_ways_and_stay_in_their_room() {
     const LINES: usize = 50;
-    let (program, address) = start("2");
+    let (program, address) = start(2);
     let mut members = [0, 1].map(|slot| Member::enter_at(address, "a", &format!("m{slot}"), slot));
     let mut elsewhere = Member::enter(address, "b", "elsewhere");
     for number in 0..LINES {
@@ -135,7 +143,7 @@ fn lines_cross_workers_both_ways_and_stay_in_their_room() {
 
 #[test]
 fn those_who_stay_lose_nothing_while_others_workers_end() {
-    let (program, address) = start("3");
+    let (program, address) = start(3);
     let [mut left, mut right] =
         [1, 2].map(|slot| Member::enter_at(address, "a", &slot.to_string(), slot));
     let mut said = 0;
@@ -176,7 +184,7 @@ fn those_who_stay_lose_nothing_while_others_workers_end() {
 
 #[test]
 fn a_reload_closes_with_service_restart_and_passes_on_what_was_said() {
-    let (program, address) = start("2");
+    let (program, address) = start(2);
     // Slot 0 is reloaded first; who is in slot 1 hears all that is said there until then.
     let mut talker = Member::enter_at(address, "a", "talker", 0);
     let mut listener = Member::enter_at(address, "a", "listener", 1);
@@ -221,7 +229,7 @@ fn a_reload_closes_with_service_restart_and_passes_on_what_was_said() {
 
 #[test]
 fn what_is_too_long_or_no_line_hurts_nobody_else() {
-    let (program, address) = start("2");
+    let (program, address) = start(2);
     let mut witness = Member::enter(address, "a", "witness");
     let refused = websocket::try_connect(&format!("ws://{address}/rooms/{}", "r".repeat(65)));
     let answer = refused.expect_err("the name is too long");
@@ -242,7 +250,7 @@ fn what_is_too_long_or_no_line_hurts_nobody_else() {
 
 #[test]
 fn an_upgrade_while_the_worker_drains_is_whole() {
-    let (program, address) = start("1");
+    let (program, address) = start(1);
     let [mut asked, mut upgraded] = [(); 2].map(|()| client::connect(address));
     send_signal(program.worker(0).pid, Signal::TERM);
     // Tells its clients to close, for the second in which those may still ask.
@@ -303,7 +311,7 @@ fn sees(tab: &Tab<'_>, name: &str, text: &str, slot: &Value) {
 fn two_tabs_on_two_workers_see_each_others_lines() {
     const MARKUP: &str = "<img src=x onerror=\"document.title='broken'\"> & <b>bold</b>";
     let Some(browser) = Browser::start() else { return };
-    let (program, address) = start("2");
+    let (program, address) = start(2);
     let tabs = tabs_in_two_slots(&browser, &format!("http://{address}/#garden"));
     let slots = [0, 1].map(|tab| tabs[tab].wait_for("document.body.dataset.slot"));
     say(&tabs[0], "Ada", "hello from here");
