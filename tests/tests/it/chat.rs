@@ -252,6 +252,8 @@ fn what_is_too_long_or_no_line_hurts_nobody_else() {
 fn an_upgrade_while_the_worker_drains_is_whole() {
     let (program, address) = start(1);
     let [mut asked, mut upgraded] = [(); 2].map(|()| client::connect(address));
+    // So the connection is with this worker, and not with the one that follows.
+    assert!(ask(&mut asked, "").starts_with("http/1.1 200 "));
     send_signal(program.worker(0).pid, Signal::TERM);
     // Tells its clients to close, for the second in which those may still ask.
     eventually("a drain", || ask(&mut asked, "").contains("connection: close").then_some(()));
@@ -266,7 +268,8 @@ fn an_upgrade_while_the_worker_drains_is_whole() {
     program.stop();
 }
 
-/// Sends a request with more headers, and returns what comes back at once, in small letters.
+/// Sends a request with more headers, and returns what comes back at first, in small letters: the head of
+/// the answer, or a piece of the page that was asked for before.
 fn ask(stream: &mut TcpStream, headers: &str) -> String {
     let path = if headers.is_empty() { "/" } else { "/rooms/a" };
     let _ = write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
