@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::http::{HeaderValue, Response, Version, header::CONNECTION};
+use axum::http::{HeaderValue, Response, StatusCode, Version, header::CONNECTION};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -18,7 +18,8 @@ use crate::worker::try_current;
 /// Without it a client that keeps its connection alive may send the next request at the moment in which
 /// the draining server closes, and get no answer. With it, such clients are told with the answer before,
 /// and [`draining()`](crate::draining) resolves when they have gone (at the latest after one second).
-/// HTTP/1 only: HTTP/2 has GOAWAY, which servers send by themselves.
+/// HTTP/1 only: HTTP/2 has GOAWAY, which servers send by themselves. An upgrade, such as a WebSocket's, is
+/// left as it is: end those when `draining()` resolves.
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -89,8 +90,10 @@ where
         let mut answer = ready!(self.project().answer.poll(cx));
         if let Ok(response) = &mut answer {
             let draining = try_current().is_some_and(|current| current.drain.is_draining());
-            // The header is an error in HTTP/2.
-            if draining && response.version() <= Version::HTTP_11 {
+            // In HTTP/2 the header is an error, and an upgrade, as to a WebSocket, fails without its own.
+            let may_close = response.version() <= Version::HTTP_11
+                && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+            if draining && may_close {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }

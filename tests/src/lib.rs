@@ -5,6 +5,7 @@
 //! far beyond what a loaded machine needs, and none is a bare sleep.
 
 pub mod answer;
+pub mod browser;
 pub mod client;
 pub mod deploy;
 pub mod events;
@@ -12,6 +13,7 @@ pub mod foreign;
 pub mod keep_alive;
 mod output;
 pub mod proc;
+pub mod websocket;
 
 use std::{
     fmt::Debug,

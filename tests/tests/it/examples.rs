@@ -13,7 +13,7 @@ use cluster_tests::{
 };
 
 /// The path of an example, built if it was not.
-fn example(name: &str) -> String {
+pub(crate) fn example(name: &str) -> String {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

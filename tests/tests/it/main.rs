@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod branch;
+mod chat;
 mod credentials;
 mod descriptors;
 mod drain;

@@ -31,7 +31,7 @@ fn a_timeout_leaves_none_of_the_tree() {
     let line = "sleep 1001.1 & sleep 1001.1 & wait";
     let limited = process::exec(line).timeout(Duration::from_millis(200));
     runtime().block_on(async { limited.await.expect_err("too slow") });
-    assert_eq!(called("sleep 1001.1"), []);
+    assert_eq!(called("sleep 1001.1"), Vec::<i32>::new());
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_timeout_also_ends_what_a_child_left_behind_with_its_streams() {
     let limited = process::exec("sleep 1001.2 &").timeout(Duration::from_millis(500));
     let error = runtime().block_on(async { limited.await.expect_err("its streams stay open") });
     assert_eq!(error.kind(), process::ErrorKind::TimedOut);
-    assert_eq!(called("sleep 1001.2"), []);
+    assert_eq!(called("sleep 1001.2"), Vec::<i32>::new());
 }
 
 #[test]
