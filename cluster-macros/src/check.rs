@@ -100,7 +100,9 @@ fn blocking_has_no_runtime(args: &Args, sig: &Signature, errors: &mut Errors) {
     if let Some(timeout) = &args.hang_timeout {
         errors.at(
             &timeout.name,
-            format_args!("{runtime}, whose task the heartbeat is: `hang_timeout` cannot be watched"),
+            format_args!(
+                "{runtime}, whose task the heartbeat is: `hang_timeout` cannot be watched"
+            ),
         );
     }
     if let Some(role) = sig.inputs.iter().find(|input| is_role(input)) {

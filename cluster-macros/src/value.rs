@@ -169,7 +169,9 @@ impl Written {
                 value,
                 format_args!("`{name}` takes no value: write `{name}`, or leave it out"),
             ),
-            Form::List(list) => errors.at(list, format_args!("`{name}` takes nothing: write `{name}`")),
+            Form::List(list) => {
+                errors.at(list, format_args!("`{name}` takes nothing: write `{name}`"))
+            }
             Form::Broken => {}
         }
         None

@@ -3,7 +3,9 @@
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -87,6 +89,17 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// One request on a connection of its own to a Unix socket.
+pub fn get_at(path: &Path, request: &str) -> Outcome {
+    let ask = || {
+        let mut stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        send_request(&mut stream, request)?;
+        read_answer(&mut stream)
+    };
+    sort(ask())
+}
+
 fn try_get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -94,11 +107,30 @@ fn try_get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     read_answer(&mut stream)
 }
 
+/// One request on a connection of its own from this address of the client's.
+///
+/// # Panics
+/// If the connection cannot be made.
+pub fn get_from(client: Ipv4Addr, address: SocketAddr, path: &str) -> Outcome {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+    let flags = SocketFlags::CLOEXEC;
+    let socket =
+        socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
+    bind(&socket, &SocketAddr::from((client, 0))).expect("an address of loopback");
+    if let Err(error) = connect(&socket, &address) {
+        return sort(Err(error.into()));
+    }
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+    let asked = send_request(&mut stream, path);
+    sort(asked.and_then(|()| read_answer(&mut stream)))
+}
+
 /// Sends a request that asks for the connection's end.
 ///
 /// # Errors
 /// Those of the socket.
-pub fn send_request(stream: &mut TcpStream, path: &str) -> io::Result<()> {
+pub fn send_request(stream: &mut impl Write, path: &str) -> io::Result<()> {
     write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
 }
 
@@ -106,7 +138,7 @@ pub fn send_request(stream: &mut TcpStream, path: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of the socket.
-pub fn read_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub fn read_answer(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)

@@ -240,7 +240,8 @@ impl Listener {
 
     /// The socket that a worker of this slot accepts or reads from, if it does that itself.
     pub(super) fn socket_of(&self, slot: usize) -> Option<Arc<OwnedFd>> {
-        let own = self.sockets.iter().find(|(of, _)| self.schedule != Schedule::Kernel || *of == slot);
+        let own =
+            self.sockets.iter().find(|(of, _)| self.schedule != Schedule::Kernel || *of == slot);
         own.map(|(_, socket)| Arc::clone(socket))
     }
 

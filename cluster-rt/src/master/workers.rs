@@ -86,11 +86,7 @@ impl WorkerHandle {
     }
 
     /// Sends a frame, or says why the worker has to go.
-    pub(super) fn send(
-        &mut self,
-        frame: &ToWorker,
-        fds: Vec<Arc<OwnedFd>>,
-    ) -> Result<(), String> {
+    pub(super) fn send(&mut self, frame: &ToWorker, fds: Vec<Arc<OwnedFd>>) -> Result<(), String> {
         match self.outbox.send(&self.link, frame, fds) {
             // A worker that has closed its link is ending: the reap will tell.
             Ok(()) | Err(SendError::Closed) => Ok(()),

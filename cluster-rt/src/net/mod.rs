@@ -15,7 +15,6 @@ mod axum;
 
 #[cfg(feature = "axum")]
 pub use self::axum::WithConnectInfo;
-pub use crate::endpoint::Inherited;
 pub use self::{
     incoming::Incoming,
     options::{ListenOptions, WhenFull},
@@ -27,5 +26,6 @@ pub use self::{
     udp::UdpSocket,
     unix::UnixListener,
 };
+pub use crate::endpoint::Inherited;
 #[doc(no_inline)]
 pub use crate::endpoint::Schedule;

@@ -4,11 +4,7 @@ use std::{fmt, io};
 
 use nix::libc;
 
-use crate::{
-    endpoint::Endpoint,
-    wire::Wanted,
-    worker::ANSWER_TIMEOUT,
-};
+use crate::{endpoint::Endpoint, wire::Wanted, worker::ANSWER_TIMEOUT};
 
 /// What was wanted, as one would write it.
 pub(super) fn wanted_words(wanted: &Wanted) -> String {

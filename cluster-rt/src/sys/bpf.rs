@@ -190,9 +190,8 @@ fn load_program(insns: &[Insn]) -> io::Result<OwnedFd> {
 fn bpf<T>(command: i32, attr: &T) -> io::Result<i64> {
     // SAFETY: the kernel reads `size_of::<T>()` bytes of `attr` and what the addresses in it lead to, all
     // of which the callers above borrow until this returns, and writes nothing: no log is asked for.
-    let done = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>())
-    };
+    let done =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
 }
 
@@ -225,7 +224,8 @@ fn program(turns: i32, sockets: i32) -> Vec<Insn> {
     const EXIT: u8 = 0x95; // BPF_JMP | BPF_EXIT
     const COUNT: i16 = std::mem::offset_of!(Turns, count) as i16;
     const POSITIONS: i32 = std::mem::offset_of!(Turns, positions) as i32;
-    let insn = |code, dst: u8, src: u8, off, imm| Insn { code, registers: src << 4 | dst, off, imm };
+    let insn =
+        |code, dst: u8, src: u8, off, imm| Insn { code, registers: src << 4 | dst, off, imm };
     let passes = 26;
     // How far it is from the instruction after the `at`-th to the end, where the kernel's hash is left
     // to choose.

@@ -126,9 +126,8 @@ pub(crate) fn bind_udp(
         Socket::new(Domain::for_address(addr), Type::DGRAM.nonblocking(), Some(Protocol::UDP))
             .map_err(failed("socket"))?;
     set_v6only(&socket, addr, v6only)?;
-    let reuse = |socket: &Socket| {
-        socket.set_reuse_port(true).map_err(failed("setsockopt SO_REUSEPORT"))
-    };
+    let reuse =
+        |socket: &Socket| socket.set_reuse_port(true).map_err(failed("setsockopt SO_REUSEPORT"));
     if group == Group::Joins {
         reuse(&socket)?;
     }

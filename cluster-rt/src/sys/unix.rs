@@ -18,7 +18,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, open, openat, statat, unlinkat},
+    fs::{
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, open, openat, statat, unlinkat,
+    },
     io::Errno,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -54,12 +56,12 @@ pub(crate) fn listen(
     let place = Place::of(path).map_err(failed("open"))?;
     let lock = Lock::take(path).map_err(failed("lock"))?;
     place.remove_stale().map_err(failed("bind"))?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(failed("socket"))?;
+    let socket =
+        Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(failed("socket"))?;
     let address = place.address().map_err(failed("bind"))?;
     socket.bind(&address).map_err(failed("bind"))?;
     let metadata = std::fs::symlink_metadata(path).map_err(failed("stat"))?;
-    let file =
-        SocketFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
+    let file = SocketFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
     let prepared = mode
         .map_or(Ok(()), |mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)))
         .map_err(failed("chmod"))
@@ -162,7 +164,9 @@ impl Lock {
 fn is_at(file: &OwnedFd, path: &Path) -> bool {
     let held = rustix::fs::fstat(file);
     let there = std::fs::symlink_metadata(path);
-    held.is_ok_and(|held| there.is_ok_and(|there| (held.st_dev, held.st_ino) == (there.dev(), there.ino())))
+    held.is_ok_and(|held| {
+        there.is_ok_and(|there| (held.st_dev, held.st_ino) == (there.dev(), there.ino()))
+    })
 }
 
 impl Drop for Lock {
@@ -179,7 +183,8 @@ mod tests {
     use super::*;
 
     fn directory(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("cluster-unix-{}-{name}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("cluster-unix-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
         directory
     }

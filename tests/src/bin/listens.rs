@@ -9,13 +9,13 @@
 //! * `slow=SLOT:MS`: how long an answer takes there;
 //! * `datagrams=N`: after so many the socket is dropped.
 //!
-//! Each bind is said: `slot S: bound`, or `slot S: ERROR`. A request for `/hold` is answered and its
+//! Each bind is said: `slot S: bound`, or `slot S: ERROR`, and each event: `event TEXT`. A request for `/hold` is answered and its
 //! connection kept until the client closes it.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
 use cluster::{
-    Schedule, TcpListener, UdpSocket, UnixListener,
+    Master, Schedule, TcpListener, UdpSocket, UnixListener,
     net::{Inherited, ListenOptions, WhenFull},
 };
 use cluster_tests::answer::{read_request, write_answer};
@@ -23,23 +23,34 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 type Given = BTreeMap<String, String>;
 
-#[cluster::main(workers = 4, respawn)]
+#[cluster::main(workers = 4, respawn, master = watch)]
 async fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let kind = arguments.next().unwrap_or_default();
     let target = arguments.next().unwrap_or_default();
     let given: Given = arguments
-        .map(|a| a.split_once('=').map_or((a.clone(), String::new()), |(n, v)| (n.into(), v.into())))
+        .map(|a| {
+            a.split_once('=').map_or((a.clone(), String::new()), |(n, v)| (n.into(), v.into()))
+        })
         .collect();
     let options = options(&given);
     match kind.as_str() {
         "tcp" => tcp(said(TcpListener::bind_with(&target, &options).await)?, &given).await,
         "tcp-inherited" => tcp(said(TcpListener::inherited(which(&target)).await)?, &given).await,
         "unix" => unix(said(UnixListener::bind_with(&target, &options).await)?, &given).await,
-        "unix-inherited" => unix(said(UnixListener::inherited(which(&target)).await)?, &given).await,
+        "unix-inherited" => {
+            unix(said(UnixListener::inherited(which(&target)).await)?, &given).await
+        }
         "udp" => udp(said(UdpSocket::bind_with(&target, &options).await)?, &given).await,
         "udp-inherited" => udp(said(UdpSocket::inherited(which(&target)).await)?, &given).await,
         other => Err(io::Error::other(format!("no kind {other:?}"))),
+    }
+}
+
+async fn watch(master: Master) {
+    let mut events = master.events();
+    while let Some(event) = events.recv().await {
+        println!("event {event}");
     }
 }
 
@@ -117,10 +128,7 @@ fn delay(given: &Given) -> Duration {
     Duration::from_millis(own.map_or(0, |(_, ms)| ms.parse().expect("milliseconds")))
 }
 
-async fn serve(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    delay: Duration,
-) -> io::Result<()> {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, delay: Duration) -> io::Result<()> {
     let request = read_request(&mut stream).await?;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;

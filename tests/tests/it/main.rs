@@ -26,6 +26,7 @@ mod recycle;
 mod reload;
 mod roles;
 mod scale;
+mod schedules;
 mod scoreboard;
 mod start;
 mod stats;

@@ -48,10 +48,11 @@ impl Control {
         let (slot, berth) = (handle.slot, handle.berth);
         self.tell_dispatcher(&opened, slot, berth, options);
         let Opened { listener, endpoint, schedule, given, .. } = opened;
-        if options.schedule.is_some_and(|asked| asked != schedule) && endpoint_has_choice(&endpoint) {
-            self.parts.report.warn(format!(
-                "{endpoint}: the schedule stays {schedule} until the next start"
-            ));
+        if options.schedule.is_some_and(|asked| asked != schedule) && endpoint_has_choice(&endpoint)
+        {
+            self.parts
+                .report
+                .warn(format!("{endpoint}: the schedule stays {schedule} until the next start"));
         }
         let is_udp = matches!(endpoint, Endpoint::Udp(_));
         self.feed(Input::Bound { worker, addr: endpoint.clone() });
@@ -63,7 +64,13 @@ impl Control {
         }
     }
 
-    fn tell_dispatcher(&mut self, opened: &Opened, slot: usize, berth: usize, options: &BindOptions) {
+    fn tell_dispatcher(
+        &mut self,
+        opened: &Opened,
+        slot: usize,
+        berth: usize,
+        options: &BindOptions,
+    ) {
         let (listener, schedule) = (opened.listener, opened.schedule);
         if opened.is_new {
             let how = match schedule {

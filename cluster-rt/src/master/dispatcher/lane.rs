@@ -200,7 +200,9 @@ impl Lane {
     /// Whether connections wait that nobody here is going to take soon.
     pub(super) fn is_stuck(&self, now: Instant) -> bool {
         let deadline = match self.used {
-            Use::Nobody { vacated: Some(at) } if self.patience == STICKY_PATIENCE => at + self.patience,
+            Use::Nobody { vacated: Some(at) } if self.patience == STICKY_PATIENCE => {
+                at + self.patience
+            }
             Use::Accepts(_) if !self.broken => self.progress + self.patience,
             _ => now,
         };

@@ -200,9 +200,7 @@ impl Listening {
     fn watched(&self) -> impl Iterator<Item = &Door> {
         let watched = |(position, _): &(usize, &Door)| match self.schedule {
             Schedule::Shared => false,
-            Schedule::Kernel => {
-                self.group.as_ref().is_none_or(|group| !group.chooses(*position))
-            }
+            Schedule::Kernel => self.group.as_ref().is_none_or(|group| !group.chooses(*position)),
             _ => true,
         };
         self.doors.iter().enumerate().filter(watched).map(|(_, door)| door)
@@ -315,15 +313,17 @@ impl Listening {
 
     /// When something is to be done though nothing comes.
     pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        debug_assert!(STALLED > HELD_RETRY, "a full queue is looked at before it counts as stalled");
+        debug_assert!(
+            STALLED > HELD_RETRY,
+            "a full queue is looked at before it counts as stalled"
+        );
         let held = (!self.held.is_empty() || self.closing.is_some())
             .then(|| self.paused_until.unwrap_or(now + HELD_RETRY));
         let paused = self.paused_until;
         let lanes = || self.lanes.iter().flatten();
         // Everybody is full: somebody will have taken something soon, or be below its limit.
-        let everybody_full = !self.doors.is_empty()
-            && lanes().any(Lane::is_admitted)
-            && !self.is_accepting(now);
+        let everybody_full =
+            !self.doors.is_empty() && lanes().any(Lane::is_admitted) && !self.is_accepting(now);
         let retry = if lanes().any(Lane::wants_room) { HELD_RETRY } else { LIMIT_LOOK };
         let full = everybody_full.then_some(now + retry);
         let looks = lanes().filter_map(|lane| lane.next_look(now)).min();

@@ -14,8 +14,8 @@ use super::{
     tests::{Bench, code, signal},
 };
 use crate::{
-    endpoint::Endpoint,
     config::{Config, Recycle},
+    endpoint::Endpoint,
     event::WorkerState,
     id::{ListenerId, WorkerId},
 };

@@ -106,7 +106,9 @@ impl Supervisor {
         worker.engaged = true;
         let slot = worker.slot;
         out.push(Action::Emit(match addr {
-            Endpoint::Tcp(addr) | Endpoint::Udp(addr) => Event::Listening { worker: id, slot, addr },
+            Endpoint::Tcp(addr) | Endpoint::Udp(addr) => {
+                Event::Listening { worker: id, slot, addr }
+            }
             Endpoint::Unix(path) => Event::ListeningAt { worker: id, slot, path },
         }));
     }

@@ -10,9 +10,9 @@ use std::{
 
 use super::{Action, Input, Supervisor};
 use crate::{
-    endpoint::Endpoint,
     config::Config,
     config::Respawn,
+    endpoint::Endpoint,
     event::{Event, ExitCause, WorkerState},
     id::{ListenerId, WorkerId},
 };
@@ -137,7 +137,10 @@ fn the_first_worker_starts_alone_and_the_others_when_it_is_ready() {
 fn the_others_start_when_the_first_has_run_a_second() {
     let mut bench = Bench::new(2, |_| {});
     bench.online(WorkerId(1));
-    bench.feed(Input::Bound { worker: WorkerId(1), addr: Endpoint::Tcp(([127, 0, 0, 1], 80).into()) });
+    bench.feed(Input::Bound {
+        worker: WorkerId(1),
+        addr: Endpoint::Tcp(([127, 0, 0, 1], 80).into()),
+    });
     assert_eq!(Bench::spawns(&bench.pass(Duration::from_millis(999))), []);
     assert_eq!(Bench::spawns(&bench.pass(Duration::from_millis(1))), [(WorkerId(2), 1)]);
 }

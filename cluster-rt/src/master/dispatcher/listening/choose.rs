@@ -83,7 +83,8 @@ impl Listening {
     /// The lane where a sticky client of this slot can be: that of its worker, or while that one has
     /// just ended and the next is to come, the one it left.
     fn lane_of(&self, slot: usize, now: Instant) -> Option<usize> {
-        let of_slot = |lane: &Option<Lane>| lane.as_ref().filter(|lane| lane.slot == slot).is_some();
+        let of_slot =
+            |lane: &Option<Lane>| lane.as_ref().filter(|lane| lane.slot == slot).is_some();
         let mut lanes = self.lanes.iter().enumerate().filter(|(_, lane)| of_slot(lane));
         let closing = self.closing.is_some();
         let takes = |lane: &Lane| match closing {

@@ -66,7 +66,11 @@ impl Listening {
 
     /// Whether, after the close, workers have taken everything; when no longer `patient`, whether
     /// everything is at least in the queue of a worker that lives.
-    pub(in crate::master::dispatcher) fn is_finished(&mut self, now: Instant, patient: bool) -> bool {
+    pub(in crate::master::dispatcher) fn is_finished(
+        &mut self,
+        now: Instant,
+        patient: bool,
+    ) -> bool {
         let mut served = self.doors.is_empty() && self.held.is_empty();
         for lane in self.lanes.iter_mut().flatten() {
             lane.refresh(now);
