@@ -8,6 +8,8 @@ mod tcp;
 
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 #[cfg(feature = "axum")]
 pub use self::axum::WithConnectInfo;
