@@ -48,7 +48,8 @@ fn request(stream: &mut TcpStream, body: &str) {
     // What actix-web and poem want to read a body as text.
     let kind = "content-type: text/plain";
     let length = body.len();
-    let head = format!("POST / HTTP/1.1\r\nhost: test\r\n{kind}\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("POST / HTTP/1.1\r\nhost: test\r\n{kind}\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("a head");
 }
 

@@ -1,7 +1,9 @@
 //! What a server on a cluster listener owes its clients, whatever they speak: every worker answers, a
 //! stop loses nothing, a kill costs only what the dead worker had open.
 
-use std::{collections::BTreeSet, error::Error, future::Future, io, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet, error::Error, future::Future, io, net::SocketAddr, time::Duration,
+};
 
 use cluster_tests::{
     Running, Signal,
@@ -16,9 +18,9 @@ const CLIENTS: usize = 4;
 const TALKS: usize = 6;
 
 /// Somebody who speaks a protocol.
-pub(crate) trait Client: Clone + Send + 'static {
+pub(crate) trait Client: Clone + Send + Sync + 'static {
     /// An exchange that is under way.
-    type Talk;
+    type Talk: Send;
 
     /// One exchange on a connection of its own. A server has answered with `worker SLOT: ...`, or has
     /// said in words of the protocol that it is about to end.
@@ -91,7 +93,11 @@ fn a_stop_loses_nothing(mut program: Running, client: &impl Client) {
     let talks: Vec<_> = (0..TALKS).map(|_| client.begin(program.address())).collect();
     program.signal(Signal::TERM);
     wait_for_drain(&program);
-    talks.into_iter().for_each(|talk| client.finish(talk));
+    std::thread::scope(|threads| {
+        for talk in talks {
+            threads.spawn(|| client.finish(talk));
+        }
+    });
     assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
     let tally = load.stop();
     let fine = Tally { answered: tally.answered, refused: tally.refused, ..Tally::default() };
