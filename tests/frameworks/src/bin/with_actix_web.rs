@@ -2,6 +2,8 @@
 //!
 //! It accepts by itself, from the socket that the workers then share.
 
+use std::time::Duration;
+
 use actix_web::{App, HttpServer, web};
 
 #[cluster::main(workers = 2, respawn)]
@@ -15,6 +17,8 @@ async fn main() -> std::io::Result<()> {
     let handle = server.handle();
     tokio::spawn(async move {
         cluster::draining().await;
+        // What it accepts is not counted: give what has just come the time to say what it wants.
+        tokio::time::sleep(Duration::from_millis(250)).await;
         handle.stop(true).await;
     });
     server.await

@@ -25,12 +25,14 @@ impl Client for Http {
     fn begin(&self, address: SocketAddr) -> TcpStream {
         let mut stream = client::connect(address);
         // A request before, so that this is a connection that is kept.
-        request(&mut stream, "hello");
+        request(&mut stream, "hello", "");
         stream.write_all(b"hello").expect("a request");
         let answer = read_answer(&mut stream);
         assert!(answer.ends_with(": hello"), "{answer}");
-        request(&mut stream, "under way");
-        stream.write_all(b"under").expect("half a request");
+        request(&mut stream, "under way", "expect: 100-continue\r\n");
+        let told = read_head(&mut stream);
+        assert!(told.starts_with("http/1.1 100"), "{told}");
+        stream.write_all(b"under").expect("half a body");
         stream
     }
 
@@ -43,25 +45,27 @@ impl Client for Http {
     }
 }
 
-/// Sends the head of a request with `body`.
-fn request(stream: &mut TcpStream, body: &str) {
-    // What actix-web and poem want to read a body as text.
-    let kind = "content-type: text/plain";
-    let length = body.len();
-    let head =
-        format!("POST / HTTP/1.1\r\nhost: test\r\n{kind}\r\ncontent-length: {length}\r\n\r\n");
+/// Sends the head of a request with `body`, and with one field more, or none.
+fn request(stream: &mut TcpStream, body: &str, field: &str) {
+    let length = format!("content-length: {}\r\n", body.len());
+    let head = format!("POST / HTTP/1.1\r\nhost: test\r\n{length}{field}\r\n");
     stream.write_all(head.as_bytes()).expect("a head");
 }
 
-/// Reads one answer and nothing behind it.
-fn read_answer(stream: &mut TcpStream) -> String {
+/// Reads a head, in small letters, and nothing behind it.
+fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).expect("an answer");
         head.push(byte[0]);
     }
-    let head = String::from_utf8(head).expect("text").to_ascii_lowercase();
+    String::from_utf8(head).expect("text").to_ascii_lowercase()
+}
+
+/// Reads one answer and nothing behind it.
+fn read_answer(stream: &mut TcpStream) -> String {
+    let head = read_head(stream);
     assert!(head.starts_with("http/1.1 200"), "{head}");
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let length = length.expect("a length").parse().expect("a number");

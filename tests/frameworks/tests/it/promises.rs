@@ -93,6 +93,8 @@ fn a_stop_loses_nothing(mut program: Running, client: &impl Client) {
     let talks: Vec<_> = (0..TALKS).map(|_| client.begin(program.address())).collect();
     program.signal(Signal::TERM);
     wait_for_drain(&program);
+    // A server that accepts by itself stops doing so when it is told, which is a little later.
+    eventually("the end of the listener", || (load.so_far().refused > 0).then_some(()));
     std::thread::scope(|threads| {
         for talk in talks {
             threads.spawn(|| client.finish(talk));
