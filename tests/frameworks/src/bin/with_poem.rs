@@ -18,7 +18,7 @@ async fn main() -> io::Result<()> {
 }
 
 #[handler]
-fn answer(body: String) -> String {
+async fn answer(body: String) -> String {
     format!("worker {}: {body}", cluster::worker().slot())
 }
 
