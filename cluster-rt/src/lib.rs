@@ -23,7 +23,8 @@
 //!
 //! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
 //! * In a worker: [`TcpListener`], [`TcpStream`], [`draining()`], [`set_ready()`], [`worker()`], and with the
-//!   feature `axum` `axum::serve` on the listener and `http::DrainLayer`.
+//!   feature `axum` `axum::serve` on the listener and `http::DrainLayer`, with the feature `tonic` its server
+//!   on [`TcpListener::incoming`]. The README has a recipe for each of several more frameworks.
 //! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives
 //!   [`ClusterMessage`](derive@ClusterMessage).
 //! * In the master: [`Role`] or `master = ...` give its branch a [`Master`], for [`Event`]s and orders.

@@ -32,7 +32,7 @@ pub enum Outcome {
 }
 
 /// How long a client waits before it calls a server hung. Far beyond what a loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One request on a connection of its own.
 pub fn get(address: SocketAddr, path: &str) -> Outcome {
@@ -40,14 +40,18 @@ pub fn get(address: SocketAddr, path: &str) -> Outcome {
 }
 
 fn sort(answer: io::Result<Vec<u8>>) -> Outcome {
-    match answer {
-        Ok(answer) => parse(&answer),
-        Err(error) => match error.kind() {
-            io::ErrorKind::ConnectionRefused => Outcome::Refused,
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Outcome::Reset,
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Outcome::Hung,
-            _ => Outcome::Other(error.to_string()),
-        },
+    answer.map_or_else(|error| Outcome::from(&error), |answer| parse(&answer))
+}
+
+impl From<&io::Error> for Outcome {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
+            io::ErrorKind::UnexpectedEof => Self::Empty,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Hung,
+            _ => Self::Other(error.to_string()),
+        }
     }
 }
 
@@ -219,14 +223,24 @@ pub struct Load {
 impl Load {
     /// Starts `clients` clients, each pausing for `pause` between two requests.
     pub fn start(address: SocketAddr, path: &'static str, clients: usize, pause: Duration) -> Self {
+        Self::of(clients, pause, move || get(address, path))
+    }
+
+    /// Starts `clients` clients that do what `ask` does, each pausing for `pause` in between.
+    pub fn of(
+        clients: usize,
+        pause: Duration,
+        ask: impl Fn() -> Outcome + Clone + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Mutex::new(Tally::default()));
         let threads = (0..clients)
             .map(|_| {
                 let (stop, tally) = (Arc::clone(&stop), Arc::clone(&tally));
+                let ask = ask.clone();
                 thread::spawn(move || {
                     while !stop.load(Ordering::Relaxed) {
-                        let outcome = get(address, path);
+                        let outcome = ask();
                         tally.lock().expect("no panic while counting").add(outcome);
                         thread::sleep(pause);
                     }

@@ -12,6 +12,8 @@ mod unix;
 
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 #[cfg(feature = "axum")]
 pub use self::axum::WithConnectInfo;
