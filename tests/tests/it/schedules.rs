@@ -203,7 +203,7 @@ fn reload_and_stop_lose_nothing_under_any_schedule() {
         let (program, address) = start("2", &[&schedule]);
         let load = Load::start(address, "/", 4, Duration::from_millis(1));
         program.signal(Signal::HUP);
-        program.line("reload finished");
+        program.line("generation 2 finished");
         let answered = load.so_far().answered;
         eventually("more answers", || (load.so_far().answered > answered + 100).then_some(()));
         program.signal(Signal::TERM);

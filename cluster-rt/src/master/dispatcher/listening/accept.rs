@@ -32,6 +32,11 @@ impl Listening {
                     self.last_trouble = None;
                     return None;
                 }
+                // A Unix socket that was shut for requests says so when it is empty.
+                Err(Errno::INVAL) if self.closing.is_some() => {
+                    self.last_trouble = None;
+                    return None;
+                }
                 Err(error) if is_of_one_connection(error) => {}
                 Err(error) => {
                     self.paused_until = Some(now + EXHAUSTED_PAUSE);

@@ -30,13 +30,17 @@ impl Listening {
     /// Takes everything that the kernel has accepted; when no handshake can be on its way any more,
     /// closes the socket.
     pub(super) fn empty_backlog(&mut self, now: Instant) {
-        let admitted = self.lanes.iter().flatten().any(Lane::is_admitted);
-        if (self.shared || self.schedule == Schedule::Shared) && !admitted {
-            // What waits is for those who accept from the socket themselves.
-            self.doors.clear();
+        let last = self.closing.is_some_and(|linger| linger <= now);
+        if self.is_for_sharers() {
+            // What waits is taken by those who accept from the socket by means of their own.
+            if last {
+                for door in &self.doors {
+                    tell_of_filter(end_requests(&door.socket), &mut self.news);
+                }
+                self.doors.retain(|door| socket::is_readable(&door.socket));
+            }
             return;
         }
-        let last = self.closing.is_some_and(|linger| linger <= now);
         let doors: Vec<Arc<OwnedFd>> =
             self.doors.iter().map(|door| Arc::clone(&door.socket)).collect();
         for door in doors {
@@ -58,6 +62,12 @@ impl Listening {
         }
     }
 
+    /// Whether nobody is there to whom the master could hand over, while others accept by themselves.
+    fn is_for_sharers(&self) -> bool {
+        let admitted = self.lanes.iter().flatten().any(Lane::is_admitted);
+        (self.shared || self.schedule == Schedule::Shared) && !admitted
+    }
+
     /// Whether connections wait and no berth has a worker that accepts.
     pub(in crate::master::dispatcher) fn needs_somebody(&self) -> bool {
         let waiting = !self.held.is_empty() || self.lanes.iter().flatten().any(|l| l.waiting() > 0);
@@ -71,6 +81,9 @@ impl Listening {
         now: Instant,
         patient: bool,
     ) -> bool {
+        if !patient && self.is_for_sharers() {
+            self.doors.clear();
+        }
         let mut served = self.doors.is_empty() && self.held.is_empty();
         for lane in self.lanes.iter_mut().flatten() {
             lane.refresh(now);

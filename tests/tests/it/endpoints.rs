@@ -1,0 +1,350 @@
+//! What can be listened on, and how: paths, datagrams, sockets that were there, options. Rows are those
+//! of Node's own tests.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{
+            fs::{FileTypeExt, MetadataExt, PermissionsExt},
+            net::UnixListener,
+            process::CommandExt,
+        },
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use cluster_tests::{
+    Running, Signal,
+    client::{Outcome, Tally, get, get_at},
+    eventually, fixture, send_signal,
+};
+
+/// A directory of one test's own, which goes with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cluster-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    fn socket(&self) -> String {
+        self.0.join("app.sock").to_str().expect("text").to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const TWO: [(&str, &str); 1] = [("CLUSTER_WORKERS", "2")];
+
+fn start(arguments: &[&str]) -> Running {
+    let program = Running::start(fixture!("listens"), arguments, &TWO);
+    program.lines(") ready", 2);
+    program
+}
+
+fn answered(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Answered(body) => body,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Answers of both slots, whatever the order.
+fn by_both(mut ask: impl FnMut() -> String) {
+    let mut seen = BTreeSet::new();
+    eventually("answers of both slots", || {
+        seen.insert(ask());
+        (seen.len() == 2).then_some(())
+    });
+}
+
+/// Row 39, http-pipe; and the file goes with the cluster.
+#[test]
+fn a_unix_socket_is_shared_survives_kills_and_is_removed() {
+    let directory = Directory::new("unix");
+    let path = directory.socket();
+    let program = start(&["unix", &path]);
+    by_both(|| answered(get_at(Path::new(&path), "/")));
+    let inode = fs::metadata(&path).expect("there").ino();
+    send_signal(program.worker(0).pid, Signal::KILL);
+    let mut tally = Tally::default();
+    (0..50).for_each(|_| tally.add(get_at(Path::new(&path), "/")));
+    assert_eq!(tally, Tally::of_answers(50));
+    assert_eq!(fs::metadata(&path).expect("there").ino(), inode);
+    program.stop();
+    let left: Vec<_> = fs::read_dir(&directory.0).expect("read").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Rows 9 and 40: eaccess, listen-pipe-readable-writable.
+#[test]
+fn a_unix_sockets_mode_is_as_asked_and_a_live_one_is_in_use() {
+    let directory = Directory::new("mode");
+    let path = directory.socket();
+    let program = start(&["unix", &path, "mode=777"]);
+    let metadata = fs::metadata(&path).expect("there");
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o777);
+    let once = [("CLUSTER_WORKERS", "1"), ("CLUSTER_RESPAWN", "never")];
+    let mut second = Running::start(fixture!("listens"), &["unix", &path], &once);
+    let line = second.line("slot 0: bind ");
+    assert!(line.contains("address in use (another program listens there"), "{line}");
+    assert_eq!(second.exit_code(), 1);
+    assert!(Path::new(&path).exists(), "it is the first one's");
+    program.stop();
+}
+
+#[test]
+fn a_stale_unix_socket_is_replaced() {
+    let directory = Directory::new("stale");
+    let path = directory.socket();
+    drop(UnixListener::bind(&path).expect("bound"));
+    let mut killed = start(&["unix", &path]);
+    send_signal(killed.pid(), Signal::KILL);
+    killed.exit();
+    killed.wait_for_nobody();
+    assert!(Path::new(&path).exists(), "nobody was there to remove it");
+    let program = start(&["unix", &path]);
+    by_both(|| answered(get_at(Path::new(&path), "/")));
+    program.stop();
+}
+
+/// Row 41, net-listen-relative-path: longer than a socket address by its absolute path.
+#[test]
+fn a_relative_path_in_a_deep_directory_works() {
+    let directory = Directory::new("deep");
+    let deep = directory.0.join("d".repeat(130));
+    fs::create_dir(&deep).expect("a directory");
+    let mut command = Command::new(fixture!("listens"));
+    command.args(["unix", "app.sock"]).envs(TWO).current_dir(&deep);
+    let program = Running::start_command(command);
+    program.lines(") ready", 2);
+    // Too long for the test's own connect, too, unless it goes there by the directory's descriptor.
+    let here = fs::File::open(&deep).expect("opened");
+    let path = PathBuf::from(format!("/proc/self/fd/{}/app.sock", here.as_raw_fd()));
+    by_both(|| answered(get_at(&path, "/")));
+    program.stop();
+    assert!(!deep.join("app.sock").exists());
+}
+
+/// Row 23, dgram-1: each worker stops after ten datagrams, and all forty are answered.
+#[test]
+fn a_udp_socket_is_shared_until_the_last_has_dropped_it() {
+    let arguments = ["udp", "127.0.0.1:0", "datagrams=10"];
+    let program = Running::start(fixture!("listens"), &arguments, &[("CLUSTER_WORKERS", "4")]);
+    program.lines(") ready", 4);
+    let address = udp_address(&program);
+    let client = udp_client(address);
+    let mut counts = [0; 4];
+    for _ in 0..40 {
+        counts[asked_by_datagram(&client)] += 1;
+    }
+    assert_eq!(counts, [10; 4]);
+    program.stop();
+}
+
+fn udp_address(program: &Running) -> SocketAddr {
+    let line = program.line("listening on udp ");
+    line.rsplit_once(' ').expect("an address").1.parse().expect("an address")
+}
+
+fn udp_client(address: SocketAddr) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    client.connect(address).expect("an address");
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    client
+}
+
+fn asked_by_datagram(client: &UdpSocket) -> usize {
+    client.send(b"?").expect("sent");
+    let mut answer = [0; 64];
+    let length = client.recv(&mut answer).expect("an answer");
+    let answer = std::str::from_utf8(&answer[..length]).expect("text");
+    answer.trim_start_matches("slot ").parse().expect("a slot")
+}
+
+/// With the kernel's schedule a peer keeps its slot, also over a respawn, which finds what waited.
+#[test]
+fn datagrams_of_one_peer_come_to_one_slot_with_the_kernels_schedule() {
+    let program = start(&["udp", "127.0.0.1:0", "schedule=kernel"]);
+    let address = udp_address(&program);
+    let clients: Vec<UdpSocket> = (0..20).map(|_| udp_client(address)).collect();
+    let slots: Vec<usize> = clients.iter().map(asked_by_datagram).collect();
+    assert_eq!(slots.iter().collect::<BTreeSet<_>>().len(), 2, "20 peers are spread: {slots:?}");
+    send_signal(program.worker(0).pid, Signal::KILL);
+    let again: Vec<usize> = clients.iter().map(asked_by_datagram).collect();
+    assert_eq!(again, slots);
+    program.stop();
+}
+
+/// Rows 26, 50 and 51: dgram-ipv6only, net-listen-backlog's siblings of IPv6.
+#[test]
+fn an_ipv6_socket_serves_both_or_leaves_ipv4_alone() {
+    let program = start(&["tcp", "[::]:0"]);
+    let port = program.address().port();
+    by_both(|| answered(get(([127, 0, 0, 1], port).into(), "/")));
+    program.stop();
+
+    let program = start(&["tcp", "[::]:0", "v6only=true"]);
+    let port = program.address().port();
+    let ipv4 = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("the other half is free");
+    by_both(|| answered(get(SocketAddr::new("::1".parse().expect("an address"), port), "/")));
+    drop(ipv4);
+    program.stop();
+
+    let program = start(&["udp", "[::]:0", "v6only=true"]);
+    let port = udp_address(&program).port();
+    let ipv4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).expect("the other half is free");
+    drop(ipv4);
+    program.stop();
+}
+
+/// Row 49, net-listen-backlog: what the kernel keeps, by `TCP_INFO` of the listening socket.
+#[test]
+fn a_backlog_reaches_the_kernel() {
+    let program = start(&["tcp", "127.0.0.1:0", "backlog=7"]);
+    let port = program.address().port();
+    let listed = Command::new("ss").args(["-Hltn", &format!("sport = :{port}")]).output();
+    let Ok(listed) = listed else { return cluster_tests::skip("the backlog: no `ss` here") };
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    assert_eq!(listed.split_ascii_whitespace().nth(2), Some("7"), "{listed}");
+    program.stop();
+}
+
+/// Rows 54 and 28: net-reuseport, dgram-reuseport; and Node's `exclusive`.
+#[test]
+fn an_exclusive_listener_is_one_workers_and_reuse_port_each_ones_own() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let free = free.to_string();
+    let never = [("CLUSTER_WORKERS", "2"), ("CLUSTER_RESPAWN", "never")];
+    let program = Running::start(fixture!("listens"), &["tcp", &free, "exclusive"], &never);
+    program.line("slot 0: bound");
+    let line = program.line("slot 1: bind ");
+    assert!(line.contains("address in use"), "{line}");
+    assert!(!program.output().iter().any(|line| line.contains("listening on")), "not the master");
+    program.stop();
+
+    let program = Running::start(fixture!("listens"), &["tcp", &free, "reuse_port"], &TWO);
+    program.lines("bound", 2);
+    by_both(|| answered(get(free.parse().expect("an address"), "/")));
+    program.stop();
+
+    let program = Running::start(fixture!("listens"), &["udp", &free, "reuse_port"], &TWO);
+    program.lines("bound", 2);
+    program.stop();
+}
+
+/// Starts the program with a socket as its descriptor 3, and what a service manager says of it.
+fn activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
+    // The shell moves what is its standard input here, so that no code runs between fork and exec.
+    let script = format!("exec 3<&0 </dev/null; {variables} exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, fixture!("listens")]).args(arguments).envs(TWO);
+    command.stdin(std::process::Stdio::from(socket));
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.process_group(0);
+    let program = Running::start_as_is(command);
+    program.lines("slot ", 2);
+    program
+}
+
+const NAMED: &str = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http";
+
+/// Row 89, listen-fd-cluster: by name and by number.
+#[test]
+fn a_socket_that_was_there_at_the_start_is_shared() {
+    for (arguments, variables) in [
+        (["tcp-inherited", "http"], NAMED),
+        (["tcp-inherited", "3"], ""),
+        (["tcp-inherited", "3"], NAMED),
+    ] {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("bound");
+        let program = activated(&arguments, socket.into(), variables);
+        by_both(|| answered(get(address, "/")));
+        // The convention's variables are for the master alone.
+        let environment =
+            fs::read(format!("/proc/{}/environ", program.worker(0).pid)).expect("read");
+        assert!(!String::from_utf8_lossy(&environment).contains("LISTEN_PID"));
+        program.stop();
+    }
+}
+
+#[test]
+fn unix_and_udp_sockets_can_be_inherited_too() {
+    let directory = Directory::new("inherited");
+    let path = directory.socket();
+    let socket = UnixListener::bind(&path).expect("bound");
+    let program = activated(&["unix-inherited", "http"], socket.into(), NAMED);
+    by_both(|| answered(get_at(Path::new(&path), "/")));
+    program.stop();
+    assert!(Path::new(&path).exists(), "it is not ours to remove");
+
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let client = udp_client(socket.local_addr().expect("bound"));
+    let program = activated(&["udp-inherited", "http"], socket.into(), NAMED);
+    program.lines(") ready", 2);
+    asked_by_datagram(&client);
+    program.stop();
+}
+
+#[test]
+fn a_socket_that_is_not_there_or_of_another_kind_is_an_error_that_says_so() {
+    let never = [("CLUSTER_WORKERS", "1"), ("CLUSTER_RESPAWN", "never")];
+    let mut program = Running::start(fixture!("listens"), &["tcp-inherited", "http"], &never);
+    program.line("inherit socket \"http\": entity not found (the program was not started with it");
+    assert_eq!(program.exit_code(), 1);
+
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let program = activated(&["tcp-inherited", "http"], socket.into(), NAMED);
+    program.line("inherit socket \"http\": invalid input parameter (it is no socket of this kind");
+}
+
+/// One program runs with and without socket activation.
+#[test]
+fn the_address_is_bound_where_no_socket_was_there() {
+    let program = start(&["tcp", "127.0.0.1:0", "inherited=http"]);
+    by_both(|| answered(get(program.address(), "/")));
+    program.stop();
+
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("bound");
+    let program = activated(&["tcp", "127.0.0.1:0", "inherited=http"], socket.into(), NAMED);
+    assert_eq!(program.address(), address);
+    by_both(|| answered(get(address, "/")));
+    program.stop();
+}
+
+/// The same without a master.
+#[test]
+fn every_kind_works_in_one_process() {
+    let alone = [("CLUSTER_WORKERS", "0")];
+    let directory = Directory::new("alone");
+    let path = directory.socket();
+    let program = Running::start(fixture!("listens"), &["unix", &path], &alone);
+    program.line("slot 0: bound");
+    assert_eq!(answered(get_at(Path::new(&path), "/")), "slot 0");
+    drop(program);
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let program = Running::start(fixture!("listens"), &["udp", &free.to_string()], &alone);
+    program.line("slot 0: bound");
+    assert_eq!(asked_by_datagram(&udp_client(free)), 0);
+    drop(program);
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let program = Running::start(fixture!("listens"), &["tcp", &free.to_string(), "max=1"], &alone);
+    program.line("slot 0: bound");
+    assert!(TcpStream::connect(free).is_ok());
+    assert_eq!(answered(get(free, "/")), "slot 0");
+    drop(program);
+}
