@@ -127,7 +127,7 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, spare: &Spare) -> Result<Option<Connec
 /// Family, port, flow, scope and address.
 const PEER_BYTES: usize = 1 + 2 + 4 + 4 + 16;
 
-fn encode_peer(peer: SocketAddr) -> [u8; PEER_BYTES] {
+pub(crate) fn encode_peer(peer: SocketAddr) -> [u8; PEER_BYTES] {
     let (family, flow, scope, ip) = match peer {
         SocketAddr::V4(v4) => (4, 0, 0, v4.ip().to_ipv6_mapped()),
         SocketAddr::V6(v6) => (6, v6.flowinfo(), v6.scope_id(), *v6.ip()),
@@ -141,7 +141,7 @@ fn encode_peer(peer: SocketAddr) -> [u8; PEER_BYTES] {
     bytes
 }
 
-fn decode_peer(bytes: [u8; PEER_BYTES]) -> SocketAddr {
+pub(crate) fn decode_peer(bytes: [u8; PEER_BYTES]) -> SocketAddr {
     let [family, p0, p1, f0, f1, f2, f3, s0, s1, s2, s3, ip @ ..] = bytes;
     let port = u16::from_be_bytes([p0, p1]);
     let ip = Ipv6Addr::from(ip);

@@ -52,7 +52,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The derive names this crate as its users do, in the unit tests too.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 extern crate self as cluster;
 
 #[cfg(not(target_os = "linux"))]
@@ -64,6 +64,9 @@ mod builder;
 mod config;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handoff;
 #[cfg(feature = "axum")]
 pub mod http;

@@ -2,6 +2,7 @@
 //!
 //! There only in unit tests and fuzz targets, whose allocator it is. Invariant: what other threads do at the
 //! same time changes no count.
+#![allow(unsafe_code)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -55,7 +56,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(-layout.size() as isize);
+        count(-(layout.size() as isize));
         // SAFETY: the caller keeps the conditions of `dealloc`, and the block came from `System`.
         unsafe { System.dealloc(block, layout) }
     }
