@@ -6,6 +6,7 @@
 mod address;
 mod asked;
 mod calls;
+mod decoding;
 #[cfg(test)]
 mod delivery_tests;
 mod inbox;
@@ -31,7 +32,7 @@ pub use self::{
     sending::Sending,
     shape::{Opaque, Shape, ShapeNode, hash},
 };
-pub(crate) use self::{mailbox::decode, shape::fingerprint};
+pub(crate) use self::{decoding::decode, shape::fingerprint};
 
 /// A type that can be sent from one process of the cluster to another.
 ///
