@@ -10,12 +10,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use self::specimen::Specimen;
 use crate::{
     config::{Config, DURATION_MAX, SURPLUS_MAX, WORKERS_MAX},
-    handoff::{decode_peer, encode_peer},
     mail::{incoming::Incoming, pieces::PIECE_BYTES},
     message,
     process::fork::frames::next_frame,
     sys::allocations::most_held,
-    wire::{self, FromWorker, FromZygote, ToWorker, ToZygote},
+    wire::{self, FromWorker, FromZygote, ToWorker, ToZygote, address},
     zygote::Handover,
 };
 
@@ -116,8 +115,8 @@ fn channel_in_pieces(stream: &[u8], step: usize) -> Vec<String> {
 /// What a zygote is handed by variable, and a worker with a connection.
 pub fn handover(bytes: &[u8]) {
     if let Ok(peer) = bytes.try_into() {
-        let peer = decode_peer(peer);
-        assert_eq!(decode_peer(encode_peer(peer)), peer);
+        let peer = address::from_bytes(peer);
+        assert_eq!(address::from_bytes(address::to_bytes(peer)), peer);
     }
     let text = String::from_utf8_lossy(bytes);
     let Ok(handover) = Handover::decode(&text) else { return };

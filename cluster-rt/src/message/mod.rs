@@ -13,6 +13,8 @@ mod inbox;
 mod mailbox;
 pub(crate) mod office;
 pub(crate) mod post;
+#[cfg(test)]
+mod random_tests;
 mod reply;
 mod request;
 mod sending;
