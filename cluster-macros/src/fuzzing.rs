@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 40;
 ///
 /// # Panics
 /// If a macro does, if what it makes of a good item is not made of items.
-pub fn macros(bytes: &[u8]) {
+pub(crate) fn macros(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (args, item) = text.split_once('\n').unwrap_or((&text, "async fn main() {}"));
     let (Some(args), Some(item)) = (tokens(args), tokens(item)) else { return };

@@ -26,13 +26,13 @@ mod fallback;
 mod function;
 #[path = "../../cluster-macros/src/fuzzing.rs"]
 mod fuzzing;
+#[path = "../../cluster-macros/src/message/mod.rs"]
+mod message;
 #[path = "../../cluster-macros/src/options.rs"]
 mod options;
 #[path = "../../cluster-macros/src/recycle.rs"]
 mod recycle;
 #[path = "../../cluster-macros/src/value.rs"]
 mod value;
-#[path = "../../cluster-macros/src/message/mod.rs"]
-mod message;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::macros(bytes));

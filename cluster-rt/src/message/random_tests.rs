@@ -100,19 +100,20 @@ fn wrapped() -> impl Strategy<Value = Wrapped> {
 }
 
 fn numbers() -> impl Strategy<Value = Numbers> {
-    any::<(bool, char, f32, f64, u16, i32)>().prop_map(|(a, b, c, d, e, f)| {
-        (a, b, c, d, std::num::Wrapping(e), std::num::Saturating(f))
-    })
+    any::<(bool, char, f32, f64, u16, i32)>()
+        .prop_map(|(a, b, c, d, e, f)| (a, b, c, d, std::num::Wrapping(e), std::num::Saturating(f)))
 }
 
 macro_rules! come_back {
     ($($name:ident: $ty:ty, $values:expr;)+) => {
-        proptest! {$(
-            #[test]
+        proptest! {
+            // Some of them are slow to draw.
+            #![proptest_config(ProptestConfig::with_cases(64))]
+            $(#[test]
             fn $name(value in $values, cut in any::<Index>()) {
                 comes_back::<$ty>(&value, cut)?;
-            }
-        )+}
+            })+
+        }
     };
 }
 

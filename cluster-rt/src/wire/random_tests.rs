@@ -8,13 +8,19 @@ use super::*;
 
 /// Frames that hold whatever their types can.
 fn to_zygote() -> impl Strategy<Value = ToZygote> {
-    let credentials = any::<(u32, u32, Vec<u32>)>()
-        .prop_map(|(uid, gid, groups)| Credentials { uid, gid, groups });
+    let credentials = any::<(u32, u32, Vec<u32>)>().prop_map(|(uid, gid, groups)| Credentials {
+        uid,
+        gid,
+        groups,
+    });
     prop_oneof![
         (prop::option::of(credentials), any::<Option<u64>>())
             .prop_map(|(credentials, nofile)| ToZygote::Begin { credentials, nofile }),
-        any::<(u64, usize, u32)>()
-            .prop_map(|(worker, slot, row)| ToZygote::Spawn { worker: WorkerId(worker), slot, row }),
+        any::<(u64, usize, u32)>().prop_map(|(worker, slot, row)| ToZygote::Spawn {
+            worker: WorkerId(worker),
+            slot,
+            row
+        }),
     ]
 }
 
@@ -24,8 +30,10 @@ fn from_zygote() -> impl Strategy<Value = FromZygote> {
         any::<String>().prop_map(|reason| FromZygote::Refused { reason }),
         any::<(u64, i32)>()
             .prop_map(|(worker, pid)| FromZygote::Spawned { worker: WorkerId(worker), pid }),
-        any::<(u64, i32)>()
-            .prop_map(|(worker, errno)| FromZygote::SpawnFailed { worker: WorkerId(worker), errno }),
+        any::<(u64, i32)>().prop_map(|(worker, errno)| FromZygote::SpawnFailed {
+            worker: WorkerId(worker),
+            errno
+        }),
         LazyJust::new(|| FromZygote::Begun),
         any::<[u8; 4]>().prop_map(|errno| FromZygote::ExecFailed { errno }),
     ]
@@ -36,8 +44,8 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         prop::sample::select(vec![Flavor::CurrentThread, Flavor::Local, Flavor::MultiThread]);
     let bound = any::<(u32, SocketAddr)>()
         .prop_map(|(listener, addr)| Bound { listener: ListenerId(listener), addr });
-    let refused = any::<(String, i32)>()
-        .prop_map(|(operation, errno)| BindRefused { operation, errno });
+    let refused =
+        any::<(String, i32)>().prop_map(|(operation, errno)| BindRefused { operation, errno });
     let outcomes = prop::result::maybe_ok(bound, refused);
     prop_oneof![
         (any::<(usize, u32, usize, Option<Duration>)>(), flavors).prop_map(|(numbers, flavor)| {
