@@ -5,6 +5,7 @@ mod branch;
 mod credentials;
 mod descriptors;
 mod drain;
+mod editions;
 mod ends;
 mod events;
 mod examples;
