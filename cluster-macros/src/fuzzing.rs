@@ -1,6 +1,6 @@
 //! The macros as one function of arbitrary text, for the fuzz target and for the test of its corpus.
 //!
-//! There only in unit tests and under cargo-fuzz, whose target includes the other files by their paths: nothing
+//! There only in unit tests and in the fuzz target, which includes the files of this crate by their paths: nothing
 //! but a compiler can call a macro.
 
 use std::str::FromStr;

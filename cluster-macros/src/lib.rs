@@ -14,7 +14,7 @@ mod errors;
 mod expand;
 mod fallback;
 mod function;
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 mod fuzzing;
 mod message;
 mod options;

@@ -92,16 +92,19 @@ pub fn channel(bytes: &[u8]) {
 }
 
 fn channel_in_pieces(stream: &[u8], step: usize) -> Vec<String> {
-    let (mut bytes, mut fds, mut told) = (Vec::new(), VecDeque::new(), Vec::new());
+    let (mut bytes, mut fds, mut told) = (Vec::<u8>::new(), VecDeque::new(), Vec::new());
     for piece in stream.chunks(step) {
         bytes.extend_from_slice(piece);
         loop {
-            let most = 2 * bytes.len() + SMALL;
-            let (cut, held) = most_held(|| next_frame(&mut bytes, &mut fds));
-            assert!(held <= most, "{held} bytes");
+            let (cut, held) = most_held(|| next_frame(&bytes, &mut fds));
+            assert!(held <= bytes.len() + SMALL, "{held} bytes");
             match cut {
                 Ok(None) => break,
-                Ok(Some((head, payload, _))) => told.push(format!("{head:?} {payload:?}")),
+                Ok(Some(cut)) => {
+                    assert_eq!(cut.payload.capacity(), cut.payload.len());
+                    bytes.drain(..cut.length);
+                    told.push(format!("{cut:?}"));
+                }
                 Err(what) => {
                     told.push(what);
                     return told;

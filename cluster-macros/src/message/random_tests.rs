@@ -187,8 +187,6 @@ fn make(change: Change, item: &mut Item) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
     #[test]
     fn any_single_change_is_another_shape(item in items(), change in changes()) {
         let mut changed = item.clone();

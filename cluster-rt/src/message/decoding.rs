@@ -13,10 +13,13 @@ use serde::de::{
 
 /// How deeply lists, structs, enums and the like may stand in each other. A level takes a kilobyte of stack in
 /// a build without optimization, and a thread of tokio's has two megabytes.
-pub(crate) const DEPTH_MAX: usize = 512;
+const DEPTH_MAX: usize = 512;
 
 /// How many elements that take no bytes, such as those of a `Vec<()>`, a message may have.
 const EMPTY_ELEMENTS_MAX: usize = 65_536;
+
+const TOO_DEEP: &str = "it is nested more than 512 levels deep, which no message may be";
+const TOO_MANY: &str = "it has more than 65536 elements that take no bytes";
 
 /// The value in `bytes`, all of them.
 ///
@@ -49,7 +52,7 @@ struct Limits<'a> {
 impl Limits<'_> {
     fn deeper<E: Error>(mut self) -> Result<Self, E> {
         let Some(depth) = self.depth.checked_sub(1) else {
-            return Err(self.exceed("it is nested too deeply"));
+            return Err(self.exceed(TOO_DEEP));
         };
         self.depth = depth;
         Ok(self)
@@ -57,7 +60,7 @@ impl Limits<'_> {
 
     fn one_element<E: Error>(self) -> Result<(), E> {
         let Some(elements) = self.elements.get().checked_sub(1) else {
-            return Err(self.exceed("it has too many elements that take no bytes"));
+            return Err(self.exceed(TOO_MANY));
         };
         self.elements.set(elements);
         Ok(())
@@ -270,7 +273,7 @@ mod tests {
         assert!(decode::<Tree>(&deeper(DEPTH_MAX - 1)).is_ok());
         for levels in [DEPTH_MAX, 1_000_000] {
             let error = decode::<Tree>(&deeper(levels)).expect_err("too deep");
-            assert_eq!(error, "it is nested too deeply");
+            assert_eq!(error, TOO_DEEP);
         }
         assert!(decode::<Chain<()>>(&[1; 1_000_000]).is_err());
     }
@@ -280,10 +283,16 @@ mod tests {
         assert_eq!(decode::<Vec<()>>(&[3]), Ok(vec![(); 3]));
         let endless = [&[0xff; 9][..], &[1]].concat();
         let error = decode::<Vec<()>>(&endless).expect_err("too many");
-        assert_eq!(error, "it has too many elements that take no bytes");
+        assert_eq!(error, TOO_MANY);
         assert!(decode::<BTreeMap<(), ()>>(&endless).is_err());
         let full = postcard::to_stdvec(&vec![7_u8; 1_000_000]).expect("it can be encoded");
         assert_eq!(decode::<Vec<u8>>(&full).map(|all| all.len()), Ok(1_000_000));
+    }
+
+    #[test]
+    fn the_texts_tell_the_bounds() {
+        assert!(TOO_DEEP.contains(&DEPTH_MAX.to_string()));
+        assert!(TOO_MANY.contains(&EMPTY_ELEMENTS_MAX.to_string()));
     }
 
     #[test]

@@ -55,6 +55,12 @@ pub(crate) use self::{decoding::decode, shape::fingerprint};
 /// The [derive](derive@crate::ClusterMessage) has the options, and what it refuses. A message needs
 /// to be neither `Send` nor `Sync`: it is encoded where it is sent, and decoded where it is received.
 ///
+/// # Bounds
+///
+/// A message takes at most 64 MiB. Lists, structs, enums and the like may stand in each other up to 512 levels
+/// deep, and elements that take no bytes, as in a `Vec<()>`, are at most 65 536: what has more is sent, but
+/// its receiver gets an error instead of it.
+///
 /// # Identity
 ///
 /// A receiver knows a message by its [`NAME`](Self::NAME) together with a fingerprint of its

@@ -120,8 +120,6 @@ fn make(change: Change, types: usize, changed: &mut Type) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
-
     #[test]
     fn any_single_change_is_another_fingerprint(
         graph in graphs(),

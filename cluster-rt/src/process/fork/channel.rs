@@ -22,7 +22,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
-use super::frames::{HEAD_BYTES, encode, next_frame};
+use super::frames::{Cut, encode, next_frame};
 use crate::{
     error::{Cause, Error},
     mail::WAITING_BYTES_MAX,
@@ -30,6 +30,8 @@ use crate::{
     sys::{fdpass, wake::poll_until},
 };
 
+/// What a frame that waits is taken to cost beside its payload, so that the bound is one on their number too.
+const FRAME_BYTES: usize = 128;
 /// Read and written in one go.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -282,14 +284,14 @@ async fn read_all(
     let mut bytes: Vec<u8> = Vec::new();
     let mut fds = VecDeque::new();
     let mut piece = vec![0; PIECE_BYTES];
+    let mut start = 0;
     loop {
-        match next_frame(&mut bytes, &mut fds) {
-            Ok(Some((head, payload, fd))) => {
-                let taken = charge(payload.len() + HEAD_BYTES);
+        match next_frame(&bytes[start..], &mut fds) {
+            Ok(Some(Cut { fingerprint, payload, fd, fd_lost, length })) => {
+                start += length;
+                let taken = charge(payload.len() + FRAME_BYTES);
                 let Ok(room) = Arc::clone(&room).acquire_many_owned(taken).await else { return };
-                let fd_lost = head.with_fd && fd.is_none();
-                let frame =
-                    Frame { fingerprint: head.fingerprint, payload, fd, fd_lost, _room: room };
+                let frame = Frame { fingerprint, payload, fd, fd_lost, _room: room };
                 if frames.send(Ok(frame)).is_err() {
                     return;
                 }
@@ -300,6 +302,12 @@ async fn read_all(
                 let _ = frames.send(Err(what));
                 return;
             }
+        }
+        bytes.drain(..start);
+        start = 0;
+        // What a large frame needed is not held for small ones.
+        if bytes.len() < PIECE_BYTES {
+            bytes.shrink_to(4 * PIECE_BYTES);
         }
         let received =
             socket.async_io(Interest::READABLE, || Ok(fdpass::receive(socket, &mut piece)?));

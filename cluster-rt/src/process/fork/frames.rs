@@ -38,23 +38,23 @@ pub(crate) fn encode<M: ClusterMessage>(message: &M, with_fd: bool) -> Result<Ve
     Ok(bytes)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FrameHead {
+/// A frame that was cut out.
+#[derive(Debug)]
+pub(crate) struct Cut {
     pub(crate) fingerprint: u64,
-    pub(crate) with_fd: bool,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) fd: Option<OwnedFd>,
+    /// The frame was to bring a descriptor, and it did not come.
+    pub(crate) fd_lost: bool,
+    /// How many bytes it took.
+    pub(crate) length: usize,
 }
 
-/// A frame's head, its payload and the descriptor that came along.
-pub(crate) type Cut = (FrameHead, Vec<u8>, Option<OwnedFd>);
-
-/// Cuts the first frame out of the bytes, if all of it is there.
+/// Cuts out the frame at the beginning of the bytes, if all of it is there.
 ///
 /// # Errors
 /// Says what is wrong with the bytes.
-pub(crate) fn next_frame(
-    bytes: &mut Vec<u8>,
-    fds: &mut VecDeque<OwnedFd>,
-) -> Result<Option<Cut>, String> {
+pub(crate) fn next_frame(bytes: &[u8], fds: &mut VecDeque<OwnedFd>) -> Result<Option<Cut>, String> {
     if fds.len() > FDS_AHEAD_MAX {
         return Err("the other side sends descriptors without messages".to_owned());
     }
@@ -63,20 +63,19 @@ pub(crate) fn next_frame(
     if !(HEAD_BYTES - 4..=HEAD_BYTES - 4 + MESSAGE_BYTES_MAX).contains(&length) {
         return Err(format!("a message of {length} bytes, which cannot be"));
     }
-    if bytes.len() < 4 + length {
-        return Ok(None);
-    }
-    let with_fd = match bytes[4] {
+    let length = 4 + length;
+    let Some(frame) = bytes.get(..length) else { return Ok(None) };
+    let with_fd = match frame[4] {
         0 => false,
         WITH_FD => true,
         flags => return Err(format!("a message with unknown flags {flags:#x}")),
     };
-    let fingerprint = bytes[5..HEAD_BYTES].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
-    let rest = bytes.split_off(4 + length);
-    let mut frame = std::mem::replace(bytes, rest);
+    let fingerprint = frame[5..HEAD_BYTES].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
     let fd = if with_fd { fds.pop_front() } else { None };
-    frame.drain(..HEAD_BYTES);
-    Ok(Some((FrameHead { fingerprint, with_fd }, frame, fd)))
+    let fd_lost = with_fd && fd.is_none();
+    // Copied, so that a small message does not hold the buffer it came in.
+    let payload = frame[HEAD_BYTES..].to_vec();
+    Ok(Some(Cut { fingerprint, payload, fd, fd_lost, length }))
 }
 
 #[cfg(test)]
@@ -98,8 +97,9 @@ mod tests {
             let (mut bytes, mut fds, mut found) = (Vec::new(), VecDeque::new(), Vec::new());
             for chunk in stream.chunks(step) {
                 bytes.extend_from_slice(chunk);
-                while let Some((_, payload, _)) = next_frame(&mut bytes, &mut fds).expect("good") {
-                    found.push(crate::message::decode::<String>(&payload).expect("a text"));
+                while let Some(cut) = next_frame(&bytes, &mut fds).expect("good") {
+                    bytes.drain(..cut.length);
+                    found.push(crate::message::decode::<String>(&cut.payload).expect("a text"));
                 }
             }
             assert_eq!(found, ["one", "", "three"]);
@@ -107,13 +107,28 @@ mod tests {
     }
 
     #[test]
+    fn small_messages_hold_little_more_than_themselves() {
+        let stream = frame("x").repeat(4000);
+        let held: Vec<usize> = {
+            let mut rest = &stream[..];
+            let cut = std::iter::from_fn(|| {
+                let cut = next_frame(rest, &mut VecDeque::new()).expect("good")?;
+                rest = &rest[cut.length..];
+                Some(cut)
+            });
+            cut.map(|cut| cut.payload.capacity()).collect()
+        };
+        assert_eq!(held, vec![2; 4000]);
+    }
+
+    #[test]
     fn lengths_and_flags_that_cannot_be_are_refused() {
         for length in [0, 8, u32::MAX, 0x7fff_ffff, MESSAGE_BYTES_MAX as u32 + 10] {
-            let mut bytes = length.to_le_bytes().to_vec();
-            assert!(next_frame(&mut bytes, &mut VecDeque::new()).is_err(), "{length}");
+            let bytes = length.to_le_bytes();
+            assert!(next_frame(&bytes, &mut VecDeque::new()).is_err(), "{length}");
         }
         let mut bytes = frame("x");
         bytes[4] = 2;
-        assert!(next_frame(&mut bytes, &mut VecDeque::new()).is_err());
+        assert!(next_frame(&bytes, &mut VecDeque::new()).is_err());
     }
 }
