@@ -7,18 +7,15 @@ use std::{collections::VecDeque, fmt::Debug};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::specimen::Specimen;
 use crate::{
     config::{Config, DURATION_MAX, SURPLUS_MAX, WORKERS_MAX},
     mail::{incoming::Incoming, pieces::PIECE_BYTES},
-    message,
+    message::{self, specimen::Specimen},
     process::fork::frames::next_frame,
     sys::allocations::most_held,
     wire::{self, FromWorker, FromZygote, ToWorker, ToZygote, address},
     zygote::Handover,
 };
-
-pub(crate) mod specimen;
 
 /// What an error text, or one small collection, may take beside what the bytes account for.
 const SMALL: usize = 4096;
@@ -164,19 +161,28 @@ pub fn message(bytes: &[u8]) {
 mod tests {
     use std::{fs, path::Path};
 
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
     use super::*;
 
-    /// Feeds every file of a target's corpus to its function.
-    fn feed(target: &str, function: fn(&[u8])) {
+    /// The files of a target's corpus.
+    fn corpus(target: &str) -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-        let mut count = 0;
-        for entry in fs::read_dir(&folder).expect("a corpus") {
-            let path = entry.expect("an entry").path();
-            println!("{}", path.display());
-            function(&fs::read(&path).expect("a file"));
-            count += 1;
+        let entries = fs::read_dir(&folder).expect("a corpus");
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        assert!(!files.is_empty(), "nothing in {}", folder.display());
+        files.sort();
+        let read = |path| {
+            println!("{}", Path::display(path));
+            fs::read(path).expect("a file")
+        };
+        files.iter().map(|path| read(path)).collect()
+    }
+
+    fn feed(target: &str, function: fn(&[u8])) {
+        for bytes in corpus(target) {
+            function(&bytes);
         }
-        assert!(count > 0, "nothing in {}", folder.display());
     }
 
     #[test]
@@ -187,5 +193,49 @@ mod tests {
         feed("link", link);
         feed("mail", mail);
         feed("message", message);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_fine(bytes in vec(any::<u8>(), 0..600)) {
+            for function in [channel, environment, handover, link, mail, message] {
+                function(&bytes);
+            }
+        }
+    }
+
+    /// Gives `function` what is in the corpus with a few bytes changed, and cut somewhere.
+    fn damaged(target: &str, function: fn(&[u8])) {
+        let corpus = corpus(target);
+        let bytes = vec(any::<(Index, u8)>(), 1..6);
+        proptest!(|(file in any::<Index>(), bytes in bytes, end in any::<Index>())| {
+            let mut damaged = file.get(&corpus).clone();
+            for (at, byte) in bytes {
+                if !damaged.is_empty() {
+                    *at.get_mut(&mut damaged) = byte;
+                }
+            }
+            function(&damaged);
+            damaged.truncate(end.index(damaged.len() + 1));
+            function(&damaged);
+        });
+    }
+
+    #[test]
+    fn damaged_frames_are_fine() {
+        damaged("channel", channel);
+        damaged("link", link);
+        damaged("mail", mail);
+    }
+
+    #[test]
+    fn damaged_messages_are_fine() {
+        damaged("message", message);
+    }
+
+    #[test]
+    fn damaged_texts_are_fine() {
+        damaged("environment", environment);
+        damaged("handover", handover);
     }
 }

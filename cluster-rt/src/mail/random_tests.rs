@@ -7,7 +7,7 @@ use super::{
     incoming::Incoming,
     pieces::{PIECE_BYTES, Parcel, Pieces},
 };
-use crate::{id::WorkerId, sys::allocations::most_held};
+use crate::id::WorkerId;
 
 fn places() -> impl Strategy<Value = Place> {
     prop_oneof![
@@ -81,25 +81,6 @@ proptest! {
         prop_assert_eq!(decode(&bytes[..cut.index(bytes.len())]), Ok(None));
         let whole = Frame { head, name: &name, payload: &payload };
         prop_assert_eq!(decode(&bytes), Ok(Some((whole, bytes.len()))));
-    }
-
-    /// It is read as something else or as nothing; but never beyond its bytes, and without allocating.
-    #[test]
-    fn a_damaged_frame_costs_nothing(
-        frame in frames(),
-        damage in vec(any::<(prop::sample::Index, u8)>(), 1..5),
-    ) {
-        let (head, name, payload) = frame;
-        let mut bytes = head.encode(&name, &payload);
-        for (at, byte) in damage {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        let (decoded, held) = most_held(|| decode(&bytes));
-        prop_assert!(held < 1000, "{} bytes", held);
-        if let Ok(Some((_, total))) = decoded {
-            prop_assert!(total <= bytes.len());
-        }
     }
 }
 

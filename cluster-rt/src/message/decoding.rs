@@ -265,7 +265,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::fuzzing::specimen::{Chain, Tree};
+    use crate::message::specimen::{Chain, Tree};
 
     #[test]
     fn what_is_nested_too_deeply_is_an_error_and_not_the_end_of_the_process() {

@@ -20,6 +20,8 @@ mod request;
 mod sending;
 mod shape;
 mod shapes_of_std;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod specimen;
 #[cfg(test)]
 mod tests;
 

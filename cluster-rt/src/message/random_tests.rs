@@ -14,14 +14,15 @@ use proptest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{decode, office::encode};
-use crate::{
-    fuzzing::specimen::{
+use super::{
+    decode,
+    office::encode,
+    specimen::{
         Chain, Choices, Integers, Lists, NonZeros, Numbers, Places, Ranges, Sets, Texts, Times,
         Tree, Wrapped,
     },
-    mail::{self, Head, Kind, Place},
 };
+use crate::mail::{self, Head, Kind, Place};
 
 /// What a receiver finds in the frame that a sender makes of `value`; and nothing in a part of it.
 fn comes_back<T>(value: &T, cut: Index) -> Result<(), TestCaseError>

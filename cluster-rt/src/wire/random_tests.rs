@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, net::SocketAddr};
 
-use proptest::{collection::vec, prelude::*, sample::Index, strategy::LazyJust};
+use proptest::{prelude::*, sample::Index, strategy::LazyJust};
 
 use super::*;
 
@@ -109,18 +109,5 @@ proptest! {
     #[test]
     fn from_worker_comes_back(frame in from_worker(), cut in any::<Index>()) {
         comes_back(&frame, cut)?;
-    }
-
-    #[test]
-    fn a_damaged_frame_is_no_worse_than_an_error(
-        frame in to_zygote(),
-        damage in vec(any::<(Index, u8)>(), 1..5),
-    ) {
-        let mut bytes = encode(&frame).expect("small enough");
-        for (at, byte) in damage {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        crate::fuzzing::link(&bytes);
     }
 }
