@@ -25,7 +25,10 @@ use rustix::{
 const HELLO: [u8; 2] = [0, 1];
 const READY: [u8; 1] = [6];
 /// 127.0.0.1:0, the first of that address, which every worker of `serve` has bound already.
-const BIND_AGAIN: [u8; 10] = [2, 7, 0, 127, 0, 0, 1, 0, 0, 1];
+const BIND_AGAIN: [u8; 31] = [
+    2, 7, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1, 0,
+    1,
+];
 
 /// A program under load, one of whose workers is going to misbehave.
 struct Scene {
