@@ -60,7 +60,7 @@ async fn endure(who: &str, count: u64) -> io::Result<()> {
         match gusts.recv().await.expect("a cluster") {
             Ok(mail) => {
                 assert_eq!(mail.body.0, next, "{who} has {came}, missed {missed}");
-                assert!(mail.body.1.iter().all(|&byte| byte == 1));
+                assert!(mail.body.1.bytes().all(|byte| byte == b'1'));
                 came += 1;
                 next += 1;
             }
