@@ -14,6 +14,8 @@ mod errors;
 mod expand;
 mod fallback;
 mod function;
+#[cfg(test)]
+mod fuzzing;
 mod message;
 mod options;
 mod recycle;

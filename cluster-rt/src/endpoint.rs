@@ -7,13 +7,15 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::address;
+
 /// What a worker listens on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Endpoint {
     /// A TCP listener, with the port that replaced a 0.
-    Tcp(SocketAddr),
+    Tcp(#[serde(with = "address")] SocketAddr),
     /// A UDP socket, with the port that replaced a 0.
-    Udp(SocketAddr),
+    Udp(#[serde(with = "address")] SocketAddr),
     /// A Unix stream listener, with its absolute path; empty for one that has none.
     Unix(PathBuf),
 }

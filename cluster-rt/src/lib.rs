@@ -53,7 +53,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The derive names this crate as its users do, in the unit tests too.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 extern crate self as cluster;
 
 #[cfg(not(target_os = "linux"))]
@@ -66,6 +66,9 @@ mod config;
 mod endpoint;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handoff;
 #[cfg(feature = "axum")]
 pub mod http;

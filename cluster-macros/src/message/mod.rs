@@ -8,6 +8,8 @@ mod expand;
 mod field_types;
 mod given;
 mod layout;
+#[cfg(test)]
+mod random_tests;
 mod serde_options;
 
 use proc_macro2::TokenStream;

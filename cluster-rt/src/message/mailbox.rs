@@ -13,10 +13,10 @@ use std::{
 };
 
 use futures_core::Stream;
-use serde::de::DeserializeOwned;
 
 use super::{
     Address, ClusterMessage,
+    decoding::decode,
     inbox::{Entry, Letter, Tray},
     office::Office,
     reply::Reply,
@@ -137,17 +137,5 @@ fn read<M: ClusterMessage>(office: &Office, entry: Entry) -> Result<Mail<M>, Err
     match decode(&payload) {
         Ok(body) => Ok(Mail { from, body, reply: Reply::new(back) }),
         Err(what) => failed(Cause::Serde(what)),
-    }
-}
-
-/// The value in `bytes`, all of them.
-///
-/// # Errors
-/// What is wrong with the bytes.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(format!("{} bytes too many", rest.len())),
-        Err(error) => Err(error.to_string()),
     }
 }

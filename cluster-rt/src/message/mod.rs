@@ -6,17 +6,22 @@
 mod address;
 mod asked;
 mod calls;
+mod decoding;
 #[cfg(test)]
 mod delivery_tests;
 mod inbox;
 mod mailbox;
 pub(crate) mod office;
 pub(crate) mod post;
+#[cfg(test)]
+mod random_tests;
 mod reply;
 mod request;
 mod sending;
 mod shape;
 mod shapes_of_std;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod specimen;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +36,7 @@ pub use self::{
     sending::Sending,
     shape::{Opaque, Shape, ShapeNode, hash},
 };
-pub(crate) use self::{mailbox::decode, shape::fingerprint};
+pub(crate) use self::{decoding::decode, shape::fingerprint};
 
 /// A type that can be sent from one process of the cluster to another.
 ///
@@ -51,6 +56,12 @@ pub(crate) use self::{mailbox::decode, shape::fingerprint};
 ///
 /// The [derive](derive@crate::ClusterMessage) has the options, and what it refuses. A message needs
 /// to be neither `Send` nor `Sync`: it is encoded where it is sent, and decoded where it is received.
+///
+/// # Bounds
+///
+/// A message takes at most 64 MiB. Lists, structs, enums and the like may stand in each other up to 512 levels
+/// deep, and elements that take no bytes, as in a `Vec<()>`, are at most 65 536: what has more is sent, but
+/// its receiver gets an error instead of it.
 ///
 /// # Identity
 ///

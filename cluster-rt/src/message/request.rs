@@ -104,7 +104,7 @@ impl<R: ClusterReply> Requesting<R> {
                 if theirs != fingerprint::<R>() {
                     Cause::Foreign { theirs: generation, ours: office.generation() }
                 } else {
-                    match super::mailbox::decode(&payload) {
+                    match super::decode(&payload) {
                         Ok(reply) => return Ok(reply),
                         Err(what) => Cause::Serde(what),
                     }

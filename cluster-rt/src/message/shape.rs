@@ -4,6 +4,9 @@
 //! Invariant: a fingerprint depends on names, order and nesting alone, hence is the same in every
 //! build and process; addresses and `TypeId`s only tell whether a type was visited before.
 
+#[cfg(test)]
+mod random_tests;
+
 use std::{any::TypeId, cell::RefCell, collections::HashMap};
 
 /// A type whose layout can be told from that of another version of it.

@@ -24,7 +24,7 @@ mod child;
 mod command;
 mod error;
 mod events;
-mod fork;
+pub(crate) mod fork;
 mod gather;
 mod output;
 mod pipeline;

@@ -4,6 +4,8 @@
 //! EINTR is retried; an error keeps its `errno`; nothing here knows tokio, a worker's slot or a policy.
 //! The only files of the project that may say `unsafe` are here.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod allocations;
 pub(crate) mod bpf;
 pub(crate) mod child;
 pub(crate) mod credentials;

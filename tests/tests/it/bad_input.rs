@@ -25,7 +25,10 @@ use rustix::{
 const HELLO: [u8; 2] = [0, 2];
 const READY: [u8; 1] = [6];
 /// 127.0.0.1:0, the first of that address, which every worker of `serve` has bound already.
-const BIND_AGAIN: [u8; 17] = [2, 7, 0, 0, 127, 0, 0, 1, 0, 0, 0, 1, 0, 0, 64, 0, 0];
+const BIND_AGAIN: [u8; 38] = [
+    2, 7, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1,
+    0, 0, 1, 0, 0, 64, 0, 0,
+];
 
 /// A program under load, one of whose workers is going to misbehave.
 struct Scene {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     process::Command,
     time::Duration,
 };
@@ -49,6 +49,25 @@ fn a_bind_error_reaches_every_worker_that_asked() {
     for line in program.lines("bind 203.0.113.1:0: ", 2) {
         assert!(line.contains("AddrNotAvailable"), "{line}");
     }
+    program.stop();
+}
+
+/// An address that means nothing without the number of its interface.
+#[test]
+fn a_link_local_address_keeps_its_scope() {
+    let interfaces = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    // Address, interface, length of the prefix, scope (20 is the link), flags (40 is not usable yet), name.
+    let usable = |line: &&str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        words[0].starts_with("fe80") && words[3] == "20" && words[4] == "80"
+    };
+    let Some(line) = interfaces.lines().find(usable) else { return };
+    let (digits, rest) = line.split_once(' ').expect("words");
+    let ip = Ipv6Addr::from(u128::from_str_radix(digits, 16).expect("32 digits"));
+    let interface = u32::from_str_radix(&rest[..2], 16).expect("2 digits");
+    let address = format!("[{ip}%{interface}]:0");
+    let program = Running::start(fixture!("serve"), &[&address], &[]);
+    answered_by_all(program.address(), ["worker 0".to_owned(), "worker 1".to_owned()]);
     program.stop();
 }
 

@@ -6,6 +6,7 @@ mod chat;
 mod credentials;
 mod descriptors;
 mod drain;
+mod editions;
 mod endpoints;
 mod ends;
 mod events;

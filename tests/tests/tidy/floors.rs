@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["zygote"],
     &["master", "worker"],
     &["net", "http", "process"],
-    &["builder", "__private"],
+    &["builder", "__private", "fuzzing"],
     &["lib"],
 ];
 

@@ -3,6 +3,7 @@
 //! Reads files, starts nothing but `cargo fmt`.
 
 mod floors;
+mod fuzz;
 mod sizes;
 
 use std::{
@@ -46,7 +47,9 @@ fn sources(folder: &str) -> Vec<Source> {
 /// All of ours but the programs that are to fail to compile.
 fn all_sources() -> Vec<Source> {
     let mut all = Vec::new();
-    for folder in ["benches", "cluster-rt", "cluster-macros", "examples", "tests"] {
+    let folders =
+        ["benches", "cluster-rt", "cluster-macros", "examples", "fuzz/fuzz_targets", "tests"];
+    for folder in folders {
         all.extend(sources(folder));
     }
     all.retain(|source| !source.path.contains("/ui/"));
@@ -64,17 +67,20 @@ fn assert_none(rule: &str, offences: &[String]) {
 #[test]
 fn everything_is_formatted() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["fmt", "--all", "--check"])
-        .current_dir(root())
-        .output()
-        .expect("cargo runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("not installed") {
-        cluster_tests::skip("format is not checked: rustfmt is not installed");
-        return;
+    // The fuzz targets are a workspace of their own.
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let output = Command::new(&cargo)
+            .args(["fmt", "--all", "--check", "--manifest-path", manifest])
+            .current_dir(root())
+            .output()
+            .expect("cargo runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        if said.contains("not installed") {
+            cluster_tests::skip("format is not checked: rustfmt is not installed");
+            return;
+        }
+        assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
     }
-    assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

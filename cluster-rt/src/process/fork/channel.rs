@@ -1,8 +1,8 @@
 //! The channel between a forked child and its parent: frames on a stream socket, both ways at once.
 //!
 //! Two tasks move the bytes, so that neither side waits for the other to read while it writes. What waits
-//! is bounded by bytes in either direction: senders wait, and the socket is not read. A frame has its length,
-//! flags, the fingerprint of its type, and the message. Nothing that comes can panic or grow this process.
+//! is bounded by bytes in either direction: senders wait, and the socket is not read. What a frame is, `frames`
+//! knows. Nothing that comes can panic or grow this process.
 
 use std::{
     collections::VecDeque,
@@ -22,21 +22,18 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
+use super::frames::{Cut, encode, next_frame};
 use crate::{
     error::{Cause, Error},
-    mail::{MESSAGE_BYTES_MAX, WAITING_BYTES_MAX},
+    mail::WAITING_BYTES_MAX,
     message::{ClusterMessage, fingerprint},
     sys::{fdpass, wake::poll_until},
 };
 
-/// Length of what follows, flags, fingerprint.
-const HEAD_BYTES: usize = 4 + 1 + 8;
-/// The frame brings a descriptor.
-const WITH_FD: u8 = 1;
+/// What a frame that waits is taken to cost beside its payload, so that the bound is one on their number too.
+const FRAME_BYTES: usize = 128;
 /// Read and written in one go.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Descriptors that came before the frames they belong to were whole. An honest sender has one.
-const FDS_AHEAD_MAX: usize = 8;
 
 const ENDED: &str = "the other side has ended, or has closed the channel";
 
@@ -243,22 +240,6 @@ impl<M: ClusterMessage> Receiver<M> {
     }
 }
 
-fn encode<M: ClusterMessage>(message: &M, with_fd: bool) -> Result<Vec<u8>, Error> {
-    let failed = |cause| Error::new("send", M::NAME, cause);
-    let mut bytes = vec![0; 4];
-    bytes.push(if with_fd { WITH_FD } else { 0 });
-    bytes.extend_from_slice(&fingerprint::<M>().to_le_bytes());
-    let mut bytes = postcard::to_extend(message, bytes)
-        .map_err(|error| failed(Cause::Serde(error.to_string())))?;
-    let payload = bytes.len() - HEAD_BYTES;
-    if payload > MESSAGE_BYTES_MAX {
-        return Err(failed(Cause::TooLarge { bytes: payload, most: MESSAGE_BYTES_MAX }));
-    }
-    let length = u32::try_from(bytes.len() - 4).unwrap_or(u32::MAX);
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
-    Ok(bytes)
-}
-
 /// Writes what is sent, until nobody can send any more; then the other side sees the end.
 async fn write_all(socket: Arc<UnixStream>, mut packets: mpsc::UnboundedReceiver<Packet>) {
     while let Some(packet) = packets.recv().await {
@@ -303,14 +284,14 @@ async fn read_all(
     let mut bytes: Vec<u8> = Vec::new();
     let mut fds = VecDeque::new();
     let mut piece = vec![0; PIECE_BYTES];
+    let mut start = 0;
     loop {
-        match next_frame(&mut bytes, &mut fds) {
-            Ok(Some((head, payload, fd))) => {
-                let taken = charge(payload.len() + HEAD_BYTES);
+        match next_frame(&bytes[start..], &mut fds) {
+            Ok(Some(Cut { fingerprint, payload, fd, fd_lost, length })) => {
+                start += length;
+                let taken = charge(payload.len() + FRAME_BYTES);
                 let Ok(room) = Arc::clone(&room).acquire_many_owned(taken).await else { return };
-                let fd_lost = head.with_fd && fd.is_none();
-                let frame =
-                    Frame { fingerprint: head.fingerprint, payload, fd, fd_lost, _room: room };
+                let frame = Frame { fingerprint, payload, fd, fd_lost, _room: room };
                 if frames.send(Ok(frame)).is_err() {
                     return;
                 }
@@ -321,6 +302,12 @@ async fn read_all(
                 let _ = frames.send(Err(what));
                 return;
             }
+        }
+        bytes.drain(..start);
+        start = 0;
+        // What a large frame needed is not held for small ones.
+        if bytes.len() < PIECE_BYTES {
+            bytes.shrink_to(4 * PIECE_BYTES);
         }
         let received =
             socket.async_io(Interest::READABLE, || Ok(fdpass::receive(socket, &mut piece)?));
@@ -338,78 +325,5 @@ async fn read_all(
                 return;
             }
         }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FrameHead {
-    fingerprint: u64,
-    with_fd: bool,
-}
-
-type Cut = (FrameHead, Vec<u8>, Option<OwnedFd>);
-
-/// Cuts the first frame out of the bytes, if all of it is there.
-fn next_frame(bytes: &mut Vec<u8>, fds: &mut VecDeque<OwnedFd>) -> Result<Option<Cut>, String> {
-    if fds.len() > FDS_AHEAD_MAX {
-        return Err("the other side sends descriptors without messages".to_owned());
-    }
-    let Some(length) = bytes.first_chunk() else { return Ok(None) };
-    let length = u32::from_le_bytes(*length) as usize;
-    if !(HEAD_BYTES - 4..=HEAD_BYTES - 4 + MESSAGE_BYTES_MAX).contains(&length) {
-        return Err(format!("a message of {length} bytes, which cannot be"));
-    }
-    if bytes.len() < 4 + length {
-        return Ok(None);
-    }
-    let with_fd = match bytes[4] {
-        0 => false,
-        WITH_FD => true,
-        flags => return Err(format!("a message with unknown flags {flags:#x}")),
-    };
-    let fingerprint = bytes[5..HEAD_BYTES].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
-    let rest = bytes.split_off(4 + length);
-    let mut frame = std::mem::replace(bytes, rest);
-    let fd = if with_fd { fds.pop_front() } else { None };
-    frame.drain(..HEAD_BYTES);
-    Ok(Some((FrameHead { fingerprint, with_fd }, frame, fd)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(text: &str) -> Vec<u8> {
-        encode(&text.to_owned(), false).expect("small")
-    }
-
-    impl ClusterMessage for String {
-        const NAME: &'static str = "a text";
-    }
-
-    #[test]
-    fn frames_are_cut_whatever_the_borders() {
-        let stream = [frame("one"), frame(""), frame("three")].concat();
-        for step in 1..stream.len() {
-            let (mut bytes, mut fds, mut found) = (Vec::new(), VecDeque::new(), Vec::new());
-            for chunk in stream.chunks(step) {
-                bytes.extend_from_slice(chunk);
-                while let Some((_, payload, _)) = next_frame(&mut bytes, &mut fds).expect("good") {
-                    found.push(crate::message::decode::<String>(&payload).expect("a text"));
-                }
-            }
-            assert_eq!(found, ["one", "", "three"]);
-        }
-    }
-
-    #[test]
-    fn lengths_and_flags_that_cannot_be_are_refused() {
-        for length in [0, 8, u32::MAX, 0x7fff_ffff, MESSAGE_BYTES_MAX as u32 + 10] {
-            let mut bytes = length.to_le_bytes().to_vec();
-            assert!(next_frame(&mut bytes, &mut VecDeque::new()).is_err(), "{length}");
-        }
-        let mut bytes = frame("x");
-        bytes[4] = 2;
-        assert!(next_frame(&mut bytes, &mut VecDeque::new()).is_err());
     }
 }

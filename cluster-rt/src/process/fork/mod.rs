@@ -5,6 +5,7 @@
 
 mod channel;
 mod entry;
+pub(crate) mod frames;
 mod parent;
 
 use std::{

@@ -1,0 +1,241 @@
+//! The decoders as functions of arbitrary bytes, for the fuzz targets and for the test of their corpus.
+//!
+//! There only in unit tests and under cargo-fuzz. Each function panics if a decoder panics, reads what it wrote
+//! otherwise than it was, or holds more memory than its bytes can account for.
+
+use std::{collections::VecDeque, fmt::Debug};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    config::{Config, DURATION_MAX, SURPLUS_MAX, WORKERS_MAX},
+    mail::{incoming::Incoming, pieces::PIECE_BYTES},
+    message::{self, specimen::Specimen},
+    process::fork::frames::next_frame,
+    sys::allocations::most_held,
+    wire::{self, FromWorker, FromZygote, ToWorker, ToZygote, address},
+    zygote::Handover,
+};
+
+/// What an error text, or one small collection, may take beside what the bytes account for.
+const SMALL: usize = 4096;
+
+/// A packet of a link, as each of the four ends would read it.
+pub fn link(bytes: &[u8]) {
+    frame::<ToZygote>(bytes);
+    frame::<FromZygote>(bytes);
+    frame::<ToWorker>(bytes);
+    frame::<FromWorker>(bytes);
+}
+
+fn frame<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
+    // A number takes a byte and becomes four; a vector may have twice the room that it needs.
+    let most = 8 * bytes.len() + SMALL;
+    let (frame, held) = most_held(|| wire::decode::<T>(bytes));
+    assert!(held <= most, "{held} bytes for a packet of {}", bytes.len());
+    let Ok(frame) = frame else { return };
+    let written = wire::encode(&frame).expect("what fitted into a packet still does");
+    let again: T = wire::decode(&written).expect("what was written can be read");
+    assert_eq!(format!("{frame:?}"), format!("{again:?}"));
+}
+
+/// Bytes of a mail lane; the first one says in which pieces they come.
+pub fn mail(bytes: &[u8]) {
+    let Some((&step, stream)) = bytes.split_first() else { return };
+    let whole = mail_in_pieces(stream, stream.len().max(1));
+    let pieces = mail_in_pieces(stream, usize::from(step) + 1);
+    assert_eq!(whole, pieces, "the borders of reads changed what was read");
+}
+
+/// The frames that came and, at the end, what was wrong.
+fn mail_in_pieces(stream: &[u8], step: usize) -> Vec<String> {
+    let (mut incoming, mut told) = (Incoming::default(), Vec::new());
+    for piece in stream.chunks(step.min(PIECE_BYTES)) {
+        let (filled, held) = most_held(|| {
+            incoming.fill(|room| {
+                room[..piece.len()].copy_from_slice(piece);
+                Ok::<_, ()>(piece.len())
+            })
+        });
+        assert_eq!(filled, Ok(piece.len()));
+        assert!(held <= 2 * stream.len() + 2 * PIECE_BYTES, "{held} bytes for {}", stream.len());
+        loop {
+            match incoming.frame() {
+                Ok(None) => break,
+                Ok(Some((frame, bytes))) => {
+                    let written = frame.head.encode(frame.name, frame.payload);
+                    assert!(written == bytes, "a frame is written otherwise than it was read");
+                    told.push(format!("{frame:?}"));
+                    let count = bytes.len();
+                    incoming.consume(count);
+                }
+                // Whoever sent it is read no more.
+                Err(what) => {
+                    told.push(what);
+                    return told;
+                }
+            }
+        }
+    }
+    told
+}
+
+/// Bytes of the channel of a forked child; the first one says in which pieces they come.
+pub fn channel(bytes: &[u8]) {
+    let Some((&step, stream)) = bytes.split_first() else { return };
+    let whole = channel_in_pieces(stream, stream.len().max(1));
+    let pieces = channel_in_pieces(stream, usize::from(step) + 1);
+    assert_eq!(whole, pieces, "the borders of reads changed what was read");
+}
+
+fn channel_in_pieces(stream: &[u8], step: usize) -> Vec<String> {
+    let (mut bytes, mut fds, mut told) = (Vec::<u8>::new(), VecDeque::new(), Vec::new());
+    for piece in stream.chunks(step) {
+        bytes.extend_from_slice(piece);
+        loop {
+            let (cut, held) = most_held(|| next_frame(&bytes, &mut fds));
+            assert!(held <= bytes.len() + SMALL, "{held} bytes");
+            match cut {
+                Ok(None) => break,
+                Ok(Some(cut)) => {
+                    assert_eq!(cut.payload.capacity(), cut.payload.len());
+                    bytes.drain(..cut.length);
+                    told.push(format!("{cut:?}"));
+                }
+                Err(what) => {
+                    told.push(what);
+                    return told;
+                }
+            }
+        }
+    }
+    told
+}
+
+/// What a zygote is handed by variable, and a worker with a connection.
+pub fn handover(bytes: &[u8]) {
+    if let Ok(peer) = bytes.try_into() {
+        let peer = address::from_bytes(peer);
+        assert_eq!(address::from_bytes(address::to_bytes(peer)), peer);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(handover) = Handover::decode(&text) else { return };
+    let variable = handover.encode();
+    let (_, value) = variable.split_once('=').expect("a name and a value");
+    assert_eq!(Handover::decode(value), Ok(handover));
+}
+
+/// Lines of `NAME=VALUE` for the environment.
+pub fn environment(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let variables = text.lines().filter_map(|line| line.split_once('='));
+    let mut config = Config::default();
+    let overrides = config.override_from(variables);
+    for bad in &overrides.bad {
+        assert!(bad.to_string().contains("allowed: "), "{bad}");
+    }
+    assert!(config.workers.is_none_or(|workers| workers <= WORKERS_MAX));
+    assert!((1..=SURPLUS_MAX).contains(&config.surplus) && config.give_up > 0);
+    assert!(!config.backoff.first.is_zero() && config.backoff.first <= config.backoff.longest);
+    assert!((0.0..=1.0).contains(&config.recycle.jitter));
+    let durations = [config.grace, config.stop_delay, config.start_timeout, config.backoff.longest];
+    let more = [config.hang_timeout, config.recycle.age].into_iter().flatten();
+    assert!(durations.into_iter().chain(more).all(|duration| duration <= DURATION_MAX));
+}
+
+/// The payload of a message that has every type of std, nested and recursive ones.
+pub fn message(bytes: &[u8]) {
+    // What one byte can become is a matter of the message's type, here of its widest element; what a map
+    // makes room for before it has read anything is bounded by serde, at a mebibyte.
+    let most = 64 * bytes.len() + 4 * 1024 * 1024;
+    let (specimen, held) = most_held(|| message::decode::<Specimen>(bytes));
+    assert!(held <= most, "{held} bytes for a message of {}", bytes.len());
+    let Ok(specimen) = specimen else { return };
+    let written = postcard::to_stdvec(&specimen).expect("what was read can be written");
+    let again = message::decode::<Specimen>(&written).expect("what was written can be read");
+    // Not its bytes: the order of a hash map's is another one each time.
+    assert_eq!(postcard::to_stdvec(&again).map(|bytes| bytes.len()), Ok(written.len()));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
+    use super::*;
+
+    /// The files of a target's corpus.
+    fn corpus(target: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+        let entries = fs::read_dir(&folder).expect("a corpus");
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        assert!(!files.is_empty(), "nothing in {}", folder.display());
+        files.sort();
+        let read = |path| {
+            println!("{}", Path::display(path));
+            fs::read(path).expect("a file")
+        };
+        files.iter().map(|path| read(path)).collect()
+    }
+
+    fn feed(target: &str, function: fn(&[u8])) {
+        for bytes in corpus(target) {
+            function(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_corpus_of_every_target_is_fine() {
+        feed("channel", channel);
+        feed("environment", environment);
+        feed("handover", handover);
+        feed("link", link);
+        feed("mail", mail);
+        feed("message", message);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_fine(bytes in vec(any::<u8>(), 0..600)) {
+            for function in [channel, environment, handover, link, mail, message] {
+                function(&bytes);
+            }
+        }
+    }
+
+    /// Gives `function` what is in the corpus with a few bytes changed, and cut somewhere.
+    fn damaged(target: &str, function: fn(&[u8])) {
+        let corpus = corpus(target);
+        let bytes = vec(any::<(Index, u8)>(), 1..6);
+        proptest!(|(file in any::<Index>(), bytes in bytes, end in any::<Index>())| {
+            let mut damaged = file.get(&corpus).clone();
+            for (at, byte) in bytes {
+                if !damaged.is_empty() {
+                    *at.get_mut(&mut damaged) = byte;
+                }
+            }
+            function(&damaged);
+            damaged.truncate(end.index(damaged.len() + 1));
+            function(&damaged);
+        });
+    }
+
+    #[test]
+    fn damaged_frames_are_fine() {
+        damaged("channel", channel);
+        damaged("link", link);
+        damaged("mail", mail);
+    }
+
+    #[test]
+    fn damaged_messages_are_fine() {
+        damaged("message", message);
+    }
+
+    #[test]
+    fn damaged_texts_are_fine() {
+        damaged("environment", environment);
+        damaged("handover", handover);
+    }
+}

@@ -1,0 +1,105 @@
+//! Random frames, queued, written in random pieces and read in others, come out as they went in.
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    Frame, Head, NAME_BYTES_MAX, Place, decode,
+    incoming::Incoming,
+    pieces::{PIECE_BYTES, Parcel, Pieces},
+};
+use crate::id::WorkerId;
+
+fn places() -> impl Strategy<Value = Place> {
+    prop_oneof![
+        Just(Place::Master),
+        any::<u64>().prop_map(|number| Place::Worker(WorkerId(number))),
+        any::<u64>().prop_map(Place::Slot),
+        Just(Place::Everyone),
+    ]
+}
+
+fn heads() -> impl Strategy<Value = Head> {
+    let kinds = prop::sample::select(super::KINDS.to_vec());
+    let numbers = any::<(u64, u64, u32)>();
+    (kinds, places(), places(), numbers).prop_map(|(kind, from, to, numbers)| {
+        let (request, fingerprint, generation) = numbers;
+        Head { kind, from, to, request, fingerprint, generation }
+    })
+}
+
+/// A head, a name and a payload: mostly small ones, some shared, some of several pieces.
+fn frames() -> impl Strategy<Value = (Head, String, Vec<u8>)> {
+    let payloads = prop_oneof![
+        6 => vec(any::<u8>(), 0..200),
+        2 => (any::<u8>(), 10_000..150_000_usize).prop_map(|(byte, count)| vec![byte; count]),
+    ];
+    (heads(), "\\PC{0,60}", payloads)
+        .prop_filter("a name", |(_, name, _)| name.len() <= NAME_BYTES_MAX)
+}
+
+/// Sizes of reads or writes, used in turns.
+fn steps() -> impl Strategy<Value = Vec<usize>> {
+    let sizes = prop_oneof![100..1_000_usize, 1_000..PIECE_BYTES, Just(PIECE_BYTES)];
+    vec(sizes, 1..20)
+}
+
+proptest! {
+    #[test]
+    fn frames_come_out_as_they_went_in(
+        frames in vec(frames(), 1..8),
+        writes in steps(),
+        reads in steps(),
+    ) {
+        let (mut pieces, mut stream) = (Pieces::default(), Vec::new());
+        for (at, (head, name, payload)) in frames.iter().enumerate() {
+            let bytes = head.encode(name, payload);
+            stream.extend_from_slice(&bytes);
+            match at % 2 {
+                0 => pieces.push(&Parcel::of(&bytes)),
+                _ => pieces.push(&Parcel::of_vec(bytes)),
+            }
+        }
+        prop_assert_eq!(pieces.len(), stream.len());
+        let mut written = Vec::new();
+        let mut step = writes.iter().cycle();
+        while !pieces.is_empty() {
+            let front = pieces.front();
+            let count = front.len().min(*step.next().expect("a cycle"));
+            prop_assert!(count > 0 && front.len() <= PIECE_BYTES);
+            written.extend_from_slice(&front[..count]);
+            pieces.advance(count);
+        }
+        prop_assert!(written == stream, "the bytes came out otherwise");
+        let came = read(&written, &reads)?;
+        prop_assert!(came == frames, "the frames came out otherwise");
+    }
+
+    #[test]
+    fn a_frame_cut_short_is_not_there_yet(frame in frames(), cut in any::<prop::sample::Index>()) {
+        let (head, name, payload) = frame;
+        let bytes = head.encode(&name, &payload);
+        prop_assert_eq!(decode(&bytes[..cut.index(bytes.len())]), Ok(None));
+        let whole = Frame { head, name: &name, payload: &payload };
+        prop_assert_eq!(decode(&bytes), Ok(Some((whole, bytes.len()))));
+    }
+}
+
+fn read(stream: &[u8], steps: &[usize]) -> Result<Vec<(Head, String, Vec<u8>)>, TestCaseError> {
+    let (mut incoming, mut came, mut rest) = (Incoming::default(), Vec::new(), stream);
+    let mut step = steps.iter().cycle();
+    while !rest.is_empty() {
+        let most = *step.next().expect("a cycle");
+        let filled = incoming.fill(|room| {
+            let count = most.min(rest.len()).min(room.len());
+            room[..count].copy_from_slice(&rest[..count]);
+            Ok::<_, ()>(count)
+        });
+        rest = &rest[filled.expect("no error")..];
+        while let Some((frame, bytes)) = incoming.frame().map_err(TestCaseError::fail)? {
+            came.push((frame.head, frame.name.to_owned(), frame.payload.to_vec()));
+            let count = bytes.len();
+            incoming.consume(count);
+        }
+    }
+    Ok(came)
+}

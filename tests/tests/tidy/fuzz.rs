@@ -1,0 +1,55 @@
+//! Every fuzz target has a small corpus chosen by hand, and `cargo test` feeds it to the same function.
+
+use std::{fs, path::Path};
+
+use super::{assert_none, read, root, sources};
+
+/// A corpus is read by people too.
+const FILES_MAX: usize = 20;
+const FILE_BYTES_MAX: u64 = 4096;
+
+#[test]
+fn every_fuzz_target_has_a_corpus_that_is_run() {
+    let manifest = read("fuzz/Cargo.toml");
+    let run = ["cluster-rt", "cluster-macros"].map(|at| read(&format!("{at}/src/fuzzing.rs")));
+    let mut offences = Vec::new();
+    for target in sources("fuzz/fuzz_targets") {
+        let name = Path::new(&target.path).file_stem().expect("a name").to_string_lossy();
+        if !manifest.contains(&format!("name = \"{name}\"")) {
+            offences.push(format!("{}: fuzz/Cargo.toml does not have it", target.path));
+        }
+        let fed = [format!("feed(\"{name}\", {name})"), format!("fuzz/corpus/{name}\"")];
+        if !run.iter().any(|text| fed.iter().any(|form| text.contains(form.as_str()))) {
+            offences.push(format!("{}: no test in a `fuzzing.rs` feeds its corpus", target.path));
+        }
+        offences.extend(corpus_offences(&root().join("fuzz/corpus").join(name.as_ref())));
+    }
+    assert_none("every fuzz target has a corpus that cargo test runs", &offences);
+}
+
+fn corpus_offences(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return vec![format!("{}: is not there", folder.display())];
+    };
+    let mut offences = Vec::new();
+    let mut count = 0;
+    for entry in entries.map(|entry| entry.expect("an entry")) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What cargo-fuzz has found here; git ignores it.
+        if name.len() == 40 {
+            continue;
+        }
+        count += 1;
+        let bytes = entry.metadata().expect("a file").len();
+        if bytes > FILE_BYTES_MAX {
+            offences.push(format!("{}: {bytes} bytes", entry.path().display()));
+        }
+        if !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+            offences.push(format!("{}: named for what it is, in words", entry.path().display()));
+        }
+    }
+    if !(1..=FILES_MAX).contains(&count) {
+        offences.push(format!("{}: {count} files, 1 to {FILES_MAX}", folder.display()));
+    }
+    offences
+}
