@@ -36,6 +36,17 @@ pub(crate) enum Place {
     Slot(u64),
     /// Every process but the sender.
     Everyone,
+    /// One worker of a service, in turn. By the hash of its name, which every generation knows alike.
+    Service(u64),
+    /// Every worker of a service but the sender.
+    Workers(u64),
+}
+
+impl Place {
+    /// Whether it may be several processes, or none.
+    pub(crate) fn is_many(self) -> bool {
+        matches!(self, Self::Everyone | Self::Workers(_))
+    }
 }
 
 /// What a frame is for.
@@ -220,6 +231,8 @@ impl Rest<'_> {
             1 => Ok(Place::Worker(WorkerId(number))),
             2 => Ok(Place::Slot(number)),
             3 => Ok(Place::Everyone),
+            4 => Ok(Place::Service(number)),
+            5 => Ok(Place::Workers(number)),
             _ => Err(format!("an address of kind {tag}")),
         }
     }
@@ -231,6 +244,8 @@ fn place_bytes(place: Place) -> (u8, u64) {
         Place::Worker(worker) => (1, worker.0),
         Place::Slot(slot) => (2, slot),
         Place::Everyone => (3, 0),
+        Place::Service(service) => (4, service),
+        Place::Workers(service) => (5, service),
     }
 }
 
@@ -290,7 +305,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_flags_and_places_are_refused() {
-        for (at, byte) in [(4, 6), (5, 1), (6, 4), (15, 9)] {
+        for (at, byte) in [(4, 6), (5, 1), (6, 6), (15, 9)] {
             let mut bytes = head(Kind::Message).encode("shop::News", b"");
             bytes[at] = byte;
             assert!(decode(&bytes).is_err(), "byte {at}");
@@ -315,8 +330,8 @@ mod tests {
                 bytes[..4].copy_from_slice(&u32::try_from(total).expect("small").to_le_bytes());
                 bytes[4] %= 6;
                 bytes[5] = 0;
-                bytes[6] %= 4;
-                bytes[15] %= 4;
+                bytes[6] %= 6;
+                bytes[15] %= 6;
             }
             let _ = decode(&bytes);
         }

@@ -215,6 +215,11 @@ impl Master {
         message::broadcast(message)
     }
 
+    /// Sends a message to every other worker of a service; see [`broadcast_to`](crate::broadcast_to).
+    pub fn broadcast_to<M: ClusterMessage>(&self, service: &str, message: &M) -> Sending {
+        message::broadcast_to(service, message)
+    }
+
     /// Asks a process of the cluster; see [`request`](crate::request).
     pub fn request<M: ClusterRequest>(
         &self,

@@ -1,4 +1,4 @@
-//! The calls of user code: send, broadcast, request, subscribe.
+//! The calls of user code: send, broadcast, request, subscribe, each in its forms.
 //!
 //! Each encodes at the call, from any thread of a worker or the master; what follows is a future.
 
@@ -8,7 +8,7 @@ use super::{
     Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending,
     office::{Office, encode, try_office},
     request::USUAL_TIMEOUT,
-    shape::fingerprint,
+    shape::{fingerprint, hash},
 };
 use crate::{
     error::{Cause, Error},
@@ -29,7 +29,7 @@ const NO_CLUSTER: &str = "this process is not part of a cluster, or not yet";
 ///
 /// # Errors
 /// The message is longer than 64 MiB or its serde code fails. Nobody has the address, as far as that
-/// is known here: the master knows its workers; a worker knows that there are no services, and with
+/// is known here: the master knows its workers; a worker knows which services there are, and with
 /// `workers = 0` that it is alone. What a worker sends to another that has ended is dropped without an
 /// error; [`request`] tells.
 ///
@@ -64,9 +64,35 @@ pub fn try_send<M: ClusterMessage>(to: impl Into<Address>, message: &M) -> Resul
 /// # Errors
 /// The message is longer than 64 MiB or its serde code fails. That nobody else is there is no error.
 pub fn broadcast<M: ClusterMessage>(message: &M) -> Sending {
-    let started = office("broadcast", name::<M>).and_then(|office| {
-        let head = head(office, Kind::Message, Place::Everyone, fingerprint::<M>());
-        Ok((office, encode("broadcast", name::<M>, &head, M::NAME, message)?))
+    to_many("broadcast", name::<M>, Place::Everyone, message)
+}
+
+/// Sends a message to every worker of a service but this one.
+///
+/// This version has a single service, `"main"`, of which every worker is: unlike [`broadcast`], this
+/// leaves the master out. Whom it goes to, order, bounds and what happens at them are as there.
+///
+/// # Errors
+/// Those of [`broadcast`]; and there is no such service ([`Error::is_unreachable`]). That it has no
+/// other worker now is no error.
+pub fn broadcast_to<M: ClusterMessage>(service: &str, message: &M) -> Sending {
+    let object = || format!("`{}` to the workers of service {service:?}", M::NAME);
+    to_many("broadcast_to", object, Place::Workers(hash(service)), message)
+}
+
+fn to_many<M: ClusterMessage>(
+    operation: &'static str,
+    object: impl Fn() -> String,
+    to: Place,
+    message: &M,
+) -> Sending {
+    let started = office(operation, &object).and_then(|office| {
+        let unreachable = |why| Error::new(operation, object(), Cause::Unreachable(why));
+        // Of a broadcast to all there is always somebody to speak of.
+        let to =
+            if to == Place::Everyone { to } else { office.reached(to).map_err(unreachable)? };
+        let head = head(office, Kind::Message, to, fingerprint::<M>());
+        Ok((office, encode(operation, &object, &head, M::NAME, message)?))
     });
     match started {
         Ok((office, _)) if office.is_alone() => Sending::done(Ok(())),

@@ -24,14 +24,18 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
     address::Address,
-    calls::{broadcast, request, send, subscribe, try_send},
+    calls::{broadcast, broadcast_to, request, send, subscribe, try_send},
     mailbox::{Mail, Mailbox},
     reply::Reply,
     request::Requesting,
     sending::Sending,
     shape::{Opaque, Shape, ShapeNode, hash},
 };
-pub(crate) use self::{mailbox::decode, shape::fingerprint};
+pub(crate) use self::{
+    address::{MAIN_SERVICE, NO_SERVICE},
+    mailbox::decode,
+    shape::fingerprint,
+};
 
 /// A type that can be sent from one process of the cluster to another.
 ///

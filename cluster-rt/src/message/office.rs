@@ -94,7 +94,14 @@ impl Office {
     /// # Errors
     /// Why nobody can be there.
     pub(super) fn place(&self, to: Address) -> Result<Place, &'static str> {
-        let place = to.place().ok_or("there is no such service")?;
+        self.reached(to.place())
+    }
+
+    /// The same place, if somebody can be there.
+    ///
+    /// # Errors
+    /// Why nobody can.
+    pub(super) fn reached(&self, place: Place) -> Result<Place, &'static str> {
         (self.reach)(place).map(|()| place)
     }
 

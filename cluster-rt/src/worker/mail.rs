@@ -19,6 +19,7 @@ use crate::{
     id::WorkerId,
     mail::{Place, incoming::Incoming},
     message::{
+        MAIN_SERVICE, NO_SERVICE,
         office::{self, Office, Reach},
         post::Post,
     },
@@ -37,17 +38,26 @@ const FLUSH_LOOK: Duration = Duration::from_millis(2);
 /// Opens the office of a worker that has a master.
 pub(super) fn open(identity: Identity, lane: OwnedFd) -> io::Result<()> {
     let lane = Arc::new(lane);
-    let reach: Reach = Box::new(|_| Ok(()));
+    let reach: Reach = Box::new(|place| match place {
+        Place::Service(service) | Place::Workers(service) if service != MAIN_SERVICE => {
+            Err(NO_SERVICE)
+        }
+        // Whether anybody is there, the hub knows.
+        _ => Ok(()),
+    });
     start(identity, reach, Arc::clone(&lane), lane)
 }
 
 /// Opens the office of a worker that is alone: what it sends comes back to it, and there is nobody else.
 pub(super) fn open_alone(identity: Identity) -> io::Result<()> {
     let (out, back) = socket::stream_pair()?;
-    let own = [Place::Worker(identity.id), Place::Slot(identity.slot as u64)];
-    let reach: Reach = Box::new(move |place| {
-        let alone = "this process is a cluster of its own (workers = 0)";
-        own.contains(&place).then_some(()).ok_or(alone)
+    let slot = Place::Slot(identity.slot as u64);
+    let own = [Place::Worker(identity.id), slot, Place::Service(MAIN_SERVICE)];
+    let reach: Reach = Box::new(move |place| match place {
+        Place::Workers(MAIN_SERVICE) => Ok(()),
+        place if own.contains(&place) => Ok(()),
+        Place::Service(_) | Place::Workers(_) => Err(NO_SERVICE),
+        _ => Err("this process is a cluster of its own (workers = 0)"),
     });
     start(identity, reach, Arc::new(out), Arc::new(back))
 }

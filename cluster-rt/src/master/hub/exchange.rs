@@ -6,10 +6,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 
+use super::directory::Directory;
 use crate::{
     id::WorkerId,
     mail::{
@@ -25,56 +26,6 @@ const FAILURES_BYTES_MAX: usize = 1024 * 1024;
 
 /// Messages by name of which is counted how many were dropped.
 const DROPPED_NAMES_MAX: usize = 256;
-
-/// What is known of a worker that lives.
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    slot: u64,
-    ready: bool,
-    draining: bool,
-}
-
-/// The workers that live, for the hub and for whoever sends in the master.
-#[derive(Debug, Default)]
-pub(super) struct Directory(Mutex<BTreeMap<WorkerId, Member>>);
-
-impl Directory {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Member>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn add(&self, worker: WorkerId, slot: usize) {
-        let member = Member { slot: slot as u64, ready: false, draining: false };
-        self.lock().insert(worker, member);
-    }
-
-    pub(super) fn set_ready(&self, worker: WorkerId) {
-        if let Some(member) = self.lock().get_mut(&worker) {
-            member.ready = true;
-        }
-    }
-
-    pub(super) fn set_draining(&self, worker: WorkerId) {
-        if let Some(member) = self.lock().get_mut(&worker) {
-            member.draining = true;
-        }
-    }
-
-    pub(super) fn remove(&self, worker: WorkerId) {
-        self.lock().remove(&worker);
-    }
-
-    pub(super) fn contains(&self, worker: WorkerId) -> bool {
-        self.lock().contains_key(&worker)
-    }
-
-    /// The newest ready worker of a slot; one that drains only if there is no other.
-    pub(super) fn in_slot(&self, slot: u64) -> Option<WorkerId> {
-        let members = self.lock();
-        let ready = members.iter().filter(|(_, m)| m.slot == slot && m.ready);
-        ready.max_by_key(|(id, m)| (!m.draining, **id)).map(|(&id, _)| id)
-    }
-}
 
 /// What waits for one worker.
 #[derive(Debug, Default)]
@@ -165,8 +116,8 @@ impl Exchange {
         }
         let receivers = match kind {
             Kind::Message => self.receivers(from, to),
-            Kind::Request if to == Place::Everyone => {
-                return Err("a request to everyone".to_owned());
+            Kind::Request if to.is_many() => {
+                return Err("a request to many".to_owned());
             }
             Kind::Request => match self.begin_request(from, to, request) {
                 Ok(receiver) => vec![receiver],
@@ -210,7 +161,14 @@ impl Exchange {
             Place::Slot(slot) => {
                 self.directory.in_slot(slot).map(Place::Worker).into_iter().collect()
             }
-            place => vec![place],
+            Place::Service(service) => {
+                self.directory.next_of(service).map(Place::Worker).into_iter().collect()
+            }
+            Place::Workers(service) => {
+                let workers = self.directory.all_of(service).into_iter().map(Place::Worker);
+                workers.filter(|&place| place != from).collect()
+            }
+            Place::Master | Place::Worker(_) => vec![to],
         }
     }
 

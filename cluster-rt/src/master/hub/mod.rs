@@ -4,6 +4,7 @@
 //! meanwhile. What cannot be a frame ends its sender, by way of the supervisor's thread, and nothing
 //! else. Who gets what is decided in [`exchange`].
 
+mod directory;
 mod exchange;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,15 @@ use rustix::{
     io::Errno,
 };
 
-use self::exchange::{Directory, Exchange, Parked};
+use self::{
+    directory::Directory,
+    exchange::{Exchange, Parked},
+};
 use crate::{
     id::WorkerId,
     mail::{Frame, MESSAGE_BYTES_MAX, Place, WAITING_BYTES_MAX, incoming::Incoming},
     message::{
+        MAIN_SERVICE, NO_SERVICE,
         office::{self, Office, Reach},
         post::Post,
     },
@@ -79,6 +84,12 @@ impl Hub {
             Place::Slot(slot) if members.in_slot(slot).is_none() => {
                 Err("no worker of that slot is ready")
             }
+            Place::Service(service) | Place::Workers(service) if service != MAIN_SERVICE => {
+                Err(NO_SERVICE)
+            }
+            Place::Service(service) if !members.is_served(service) => {
+                Err("no worker of that service is ready")
+            }
             _ => Ok(()),
         });
         let post = Post::new(wake.clone(), None);
@@ -112,7 +123,7 @@ impl Hub {
 
     pub(super) fn add(&self, worker: WorkerId, slot: usize, lane: OwnedFd) {
         self.order(Order::Add { worker, lane });
-        self.directory.add(worker, slot);
+        self.directory.add(worker, slot, MAIN_SERVICE);
     }
 
     pub(super) fn set_ready(&self, worker: WorkerId) {

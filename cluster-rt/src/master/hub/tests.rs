@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use super::exchange::{Directory, Exchange, Parked};
+use super::{
+    directory::Directory,
+    exchange::{Exchange, Parked},
+};
 use crate::{
     id::WorkerId,
     mail::{
@@ -24,6 +27,7 @@ struct Scene {
     start: Instant,
 }
 
+const SERVICE: u64 = 5;
 const A: WorkerId = WorkerId(1);
 const B: WorkerId = WorkerId(2);
 const C: WorkerId = WorkerId(3);
@@ -42,7 +46,7 @@ impl Scene {
         let mut exchange = Exchange::new(Arc::clone(&directory), local);
         for (worker, slot) in [(A, 0), (B, 1), (C, 1)] {
             exchange.lines.entry(worker).or_default();
-            directory.add(worker, slot);
+            directory.add(worker, slot, SERVICE);
         }
         Self { exchange, directory, master, start: Instant::now() }
     }
@@ -108,18 +112,17 @@ fn a_broadcast_reaches_everybody_else() {
 }
 
 #[test]
-fn a_slot_is_its_newest_ready_worker_and_one_that_drains_only_for_lack_of_another() {
-    let scene = Scene::new();
-    assert_eq!(scene.directory.in_slot(1), None);
+fn a_message_to_a_service_is_for_its_workers_all_of_them_or_one() {
+    let mut scene = Scene::new();
+    assert!(scene.send(Kind::Message, worker(A), Place::Workers(SERVICE), 0, b"x").is_none());
+    assert!(scene.send(Kind::Message, worker(A), Place::Workers(9), 0, b"y").is_none());
+    assert_eq!((scene.take(A).len(), scene.take(B).len(), scene.take(C).len()), (0, 1, 1));
+    assert_eq!(*scene.master.lock().expect("no panic"), []);
     scene.directory.set_ready(B);
-    assert_eq!(scene.directory.in_slot(1), Some(B));
-    scene.directory.set_ready(C);
-    assert_eq!(scene.directory.in_slot(1), Some(C));
-    scene.directory.set_draining(C);
-    assert_eq!(scene.directory.in_slot(1), Some(B));
-    scene.directory.remove(B);
-    assert_eq!(scene.directory.in_slot(1), Some(C));
-    assert_eq!(scene.directory.in_slot(0), None);
+    for _ in 0..2 {
+        scene.send(Kind::Message, worker(A), Place::Service(SERVICE), 0, b"x");
+    }
+    assert_eq!((scene.take(A).len(), scene.take(B).len(), scene.take(C).len()), (0, 2, 0));
 }
 
 #[test]
@@ -194,9 +197,11 @@ fn an_asker_has_a_bound_and_gets_it_back() {
 fn what_a_worker_may_not_send_is_an_error() {
     let mut scene = Scene::new();
     let now = scene.start;
-    for (kind, from, to) in
-        [(Kind::Lagged, worker(A), Place::Master), (Kind::Request, worker(A), Place::Everyone)]
-    {
+    for (kind, from, to) in [
+        (Kind::Lagged, worker(A), Place::Master),
+        (Kind::Request, worker(A), Place::Everyone),
+        (Kind::Request, worker(A), Place::Workers(SERVICE)),
+    ] {
         assert!(scene.try_send(kind, from, to, 1, b"", now).is_err(), "{kind:?}");
     }
     let head = Head {
