@@ -3,7 +3,10 @@
 //! Holds no state of the cluster: orders go to the supervisor's thread, snapshots and events come from
 //! it. Nothing here can block or stall that thread.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::sync::{broadcast, oneshot};
 
@@ -196,6 +199,16 @@ impl Master {
     /// Sends a message from this process; see [`send`](crate::send).
     pub fn send<M: ClusterMessage>(&self, to: impl Into<Address>, message: &M) -> Sending {
         message::send(to, message)
+    }
+
+    /// Sends a message from this process with a descriptor; see [`send_with_fd`](crate::send_with_fd).
+    pub fn send_with_fd<M: ClusterMessage>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+        fd: impl Into<OwnedFd>,
+    ) -> Sending {
+        message::send_with_fd(to, message, fd)
     }
 
     /// Sends a message if there is room for it; see [`try_send`](crate::try_send).

@@ -2,11 +2,12 @@
 //!
 //! Each encodes at the call, from any thread of a worker or the master; what follows is a future.
 
-use std::time::Instant;
+use std::{os::fd::OwnedFd, time::Instant};
 
 use super::{
     Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending,
     office::{Office, encode, try_office},
+    post::Sealed,
     request::USUAL_TIMEOUT,
     shape::{fingerprint, hash},
 };
@@ -42,6 +43,59 @@ pub fn send<M: ClusterMessage>(to: impl Into<Address>, message: &M) -> Sending {
     }
 }
 
+/// Sends a message to one process of the cluster, and moves a descriptor along: a socket, a listener, a
+/// file.
+///
+/// Both arrive together, in [`Mail::fd`](crate::Mail), between workers or between a worker and the
+/// master. `fd` may be what std has (`std::net::TcpStream`, `std::fs::File`, ...); of tokio's types and of
+/// [`TcpStream`](crate::TcpStream) `into_std` gives that. Flags of the open file go along: a socket that
+/// was tokio's is non-blocking. Whatever it is, the descriptor is closed here, also if this fails: a
+/// copy (`try_clone`) is what the sender may keep.
+///
+/// Everything else is as for [`send`]; a descriptor counts as 128 KiB wherever a message waits, so that
+/// at most 64 do in any place. It is closed with a message that is dropped: if nobody has the address, if
+/// the receiver lags, ends, or drops its mailbox. If a process on the way has no room for it in its table
+/// of open files, or the kernel refuses it for a second (ETOOMANYREFS), the receiver is told so
+/// ([`Error::is_descriptor_lost`]).
+///
+/// A descriptor has one receiver: there is no broadcast with one, and no request or reply. Send a copy
+/// to each.
+///
+/// # Errors
+/// Those of [`send`].
+///
+/// # Cancel safety
+/// As for [`send`]; the descriptor is closed or sent.
+///
+/// ```no_run
+/// use cluster::{Address, ClusterMessage};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, ClusterMessage)]
+/// struct Upload {
+///     name: String,
+/// }
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let file = std::fs::File::open("upload.part")?;
+/// cluster::send_with_fd(Address::Slot(1), &Upload { name: "cat.jpg".into() }, file).await?;
+/// # Ok(()) }
+/// ```
+#[doc(alias = "SCM_RIGHTS")]
+#[doc(alias = "sendHandle")]
+pub fn send_with_fd<M: ClusterMessage>(
+    to: impl Into<Address>,
+    message: &M,
+    fd: impl Into<OwnedFd>,
+) -> Sending {
+    // Owned here, so that it is closed if nothing comes of it.
+    let fd = fd.into();
+    match frame("send_with_fd", to.into(), message) {
+        Ok((office, frame)) => Sending::start(office, Sealed::with(frame, fd)),
+        Err(error) => Sending::done(Err(error)),
+    }
+}
+
 /// Sends a message to one process of the cluster, or says that there is no room for it now.
 ///
 /// # Errors
@@ -49,10 +103,11 @@ pub fn send<M: ClusterMessage>(to: impl Into<Address>, message: &M) -> Sending {
 pub fn try_send<M: ClusterMessage>(to: impl Into<Address>, message: &M) -> Result<(), Error> {
     let to = to.into();
     let (office, frame) = frame("try_send", to, message)?;
-    let Some(room) = office.post().try_room(frame.len()) else {
+    let letter = frame.into();
+    let Some(room) = office.post().try_room(&letter) else {
         return Err(Error::new("try_send", object::<M>(to), Cause::Full("the outbox is full")));
     };
-    office.post().push(frame, room);
+    office.post().push(letter, room);
     Ok(())
 }
 

@@ -47,7 +47,7 @@ fn come<M: ClusterMessage>(
     let head = Head { kind, from, to, request: 5, fingerprint: fingerprint::<M>(), generation: 2 };
     let bytes = encode("send", String::new, &head, M::NAME, message).expect("small enough");
     let (frame, _) = decode(&bytes).expect("a frame").expect("all of it");
-    office.receive(&frame, now)
+    office.receive(&frame, &mut None, now)
 }
 
 /// What is in the mailbox: how many came, and how many were missed where.
@@ -129,7 +129,7 @@ fn a_full_mailbox_is_waited_for_then_lags_and_says_how_many() {
 /// Whether the asker was told that there will be no reply.
 fn is_refused(office: &Office) -> bool {
     let mut bytes = [0; 1024];
-    let count = office.post().take(&mut bytes);
+    let (count, _) = office.post().take(&mut bytes);
     let frame = decode(&bytes[..count]).expect("a frame or nothing");
     frame.is_some_and(|(frame, _)| frame.head.kind == Kind::Failed && frame.head.request == 5)
 }

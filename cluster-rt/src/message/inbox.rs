@@ -12,9 +12,12 @@ use std::{
 };
 
 use super::reply::Return;
-use crate::mail::{
-    Frame, Place, WAITING_BYTES_MAX,
-    patience::{Patience, Verdict},
+use crate::{
+    mail::{
+        DESCRIPTOR_BYTES, Frame, Place, WAITING_BYTES_MAX,
+        patience::{Patience, Verdict},
+    },
+    sys::passing::Passing,
 };
 
 /// What an entry is taken to cost beside its payload, so that the bound is one on their number too.
@@ -30,14 +33,27 @@ pub(super) struct Letter {
     pub(super) fingerprint: u64,
     pub(super) generation: u32,
     pub(super) payload: Arc<[u8]>,
+    pub(super) enclosed: Enclosed,
     /// For a request: the way back, which fails the request when the last copy is dropped.
     pub(super) back: Option<Arc<Return>>,
 }
 
 impl Letter {
     fn cost(&self) -> usize {
-        self.payload.len() + ENTRY_BYTES
+        let descriptor = match self.enclosed {
+            Enclosed::Descriptor(_) => DESCRIPTOR_BYTES,
+            Enclosed::Nothing | Enclosed::Lost => 0,
+        };
+        self.payload.len() + ENTRY_BYTES + descriptor
     }
+}
+
+/// What came with a message.
+#[derive(Clone, Debug)]
+pub(super) enum Enclosed {
+    Nothing,
+    Descriptor(Arc<Passing>),
+    Lost,
 }
 
 #[derive(Debug)]
@@ -243,14 +259,19 @@ impl Inbox {
         if let Some(until) = until.min() {
             return Err(until);
         }
-        let letter = letter();
-        for (tray, verdict) in trays.iter().zip(verdicts) {
+        let mut letter = Some(letter());
+        let last = verdicts.iter().rposition(|verdict| *verdict == Verdict::Deliver);
+        for (at, (tray, verdict)) in trays.iter().zip(verdicts).enumerate() {
             match verdict {
-                Verdict::Deliver => tray.add(Entry::Letter(letter.clone())),
+                // None is kept back, so that a descriptor need not be copied for a single mailbox.
+                Verdict::Deliver => {
+                    let copy = if last == Some(at) { letter.take() } else { letter.clone() };
+                    copy.into_iter().for_each(|letter| tray.add(Entry::Letter(letter)));
+                }
                 _ => tray.count_dropped(),
             }
         }
-        // The last copy may be the only one, whose drop sends: not under the lock.
+        // Nobody took it: its drop may send, so not under the lock.
         drop(state);
         drop(letter);
         Ok(())

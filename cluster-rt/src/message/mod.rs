@@ -24,7 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
     address::Address,
-    calls::{broadcast, broadcast_to, request, send, subscribe, try_send},
+    calls::{broadcast, broadcast_to, request, send, send_with_fd, subscribe, try_send},
     mailbox::{Mail, Mailbox},
     reply::Reply,
     request::Requesting,

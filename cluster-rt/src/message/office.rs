@@ -13,14 +13,14 @@ use serde::Serialize;
 use super::{
     address::Address,
     asked::Asked,
-    inbox::{Inbox, Letter},
+    inbox::{Enclosed, Inbox, Letter},
     post::Post,
     reply::Return,
 };
 use crate::{
     error::{Cause, Error},
-    mail::{self, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place},
-    sys::wake::Wake,
+    mail::{self, Enclosure, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place},
+    sys::{passing::Passing, wake::Wake},
 };
 
 static OFFICE: OnceLock<Office> = OnceLock::new();
@@ -122,14 +122,19 @@ impl Office {
         let (kind, from) = (Kind::Abandoned, self.me);
         let to = Place::Master;
         let head = Head { kind, from, to, request, fingerprint: 0, generation: 0 };
-        self.post.push_now(&head.encode("", &[]));
+        self.post.push_now(head.encode("", &[]));
     }
 
     /// Takes in a frame that came for this process.
     ///
     /// # Errors
     /// When to try again, if a mailbox is full.
-    pub(crate) fn receive(&'static self, frame: &Frame<'_>, now: Instant) -> Result<(), Instant> {
+    pub(crate) fn receive(
+        &'static self,
+        frame: &Frame<'_>,
+        fd: &mut Option<Passing>,
+        now: Instant,
+    ) -> Result<(), Instant> {
         let Head { kind, from, request, fingerprint, generation, .. } = frame.head;
         match kind {
             Kind::Message | Kind::Request => self.inbox.offer(frame, now, || Letter {
@@ -137,6 +142,11 @@ impl Office {
                 fingerprint,
                 generation,
                 payload: frame.payload.into(),
+                enclosed: match (frame.enclosure, fd.take()) {
+                    (Enclosure::Nothing, _) => Enclosed::Nothing,
+                    (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
+                    (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
+                },
                 back: (kind == Kind::Request).then(|| Arc::new(Return::new(self, from, request))),
             }),
             Kind::Reply => {
@@ -152,7 +162,7 @@ impl Office {
                 self.inbox.missed(frame.name, request);
                 Ok(())
             }
-            Kind::Abandoned => Ok(()),
+            Kind::Abandoned | Kind::Foreign | Kind::Ended => Ok(()),
         }
     }
 }

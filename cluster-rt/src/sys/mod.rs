@@ -8,6 +8,7 @@ pub(crate) mod child;
 pub(crate) mod credentials;
 pub(crate) mod fdpass;
 pub(crate) mod fork;
+pub(crate) mod passing;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod signal;

@@ -2,7 +2,7 @@
 //!
 //! Process-wide and valid on any thread: there is one worker in a process.
 
-use std::fmt;
+use std::{fmt, os::fd::OwnedFd};
 
 use super::{
     current::{Current, try_current},
@@ -79,6 +79,16 @@ impl Worker {
     /// Sends a message from this process; see [`send`](crate::send).
     pub fn send<M: ClusterMessage>(&self, to: impl Into<Address>, message: &M) -> Sending {
         message::send(to, message)
+    }
+
+    /// Sends a message from this process with a descriptor; see [`send_with_fd`](crate::send_with_fd).
+    pub fn send_with_fd<M: ClusterMessage>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+        fd: impl Into<OwnedFd>,
+    ) -> Sending {
+        message::send_with_fd(to, message, fd)
     }
 
     /// Sends a message if there is room for it; see [`try_send`](crate::try_send).

@@ -24,7 +24,7 @@ use crate::{
         post::Post,
     },
     sys::{
-        signal, socket,
+        fdpass, signal, socket,
         wake::{Wake, poll_until},
     },
 };
@@ -116,10 +116,11 @@ impl Carrying {
         if let Some(reads) = self.reads.as_ref().filter(|_| self.full_until.is_none()) {
             fds.push(PollFd::new(reads, PollFlags::IN));
         }
-        if !self.office.post().is_empty() {
+        let held_until = self.office.post().held_until();
+        if held_until.is_none() && !self.office.post().is_empty() {
             fds.push(PollFd::new(&self.writes, PollFlags::OUT));
         }
-        let deadline = [self.office.next_deadline(), self.full_until];
+        let deadline = [self.office.next_deadline(), self.full_until, held_until];
         if poll_until(&mut fds, deadline.into_iter().flatten().min()).is_err() {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             thread::sleep(FLUSH_LOOK);
@@ -130,7 +131,7 @@ impl Carrying {
     fn read(&mut self) {
         if self.full_until.take().is_none() {
             let Some(reads) = &self.reads else { return };
-            match self.incoming.fill(|buffer| socket::read(reads, buffer)) {
+            match self.incoming.fill(|buffer| fdpass::read(reads, buffer)) {
                 Ok(1..) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
                 // The master is gone, and this process will be.
@@ -138,8 +139,8 @@ impl Carrying {
             }
         }
         loop {
-            let (frame, length) = match self.incoming.frame() {
-                Ok(Some((frame, bytes))) => (frame, bytes.len()),
+            let (frame, length, fd) = match self.incoming.frame() {
+                Ok(Some((frame, bytes, fd))) => (frame, bytes.len(), fd),
                 Ok(None) => return,
                 Err(what) => {
                     complain(&format!("worker {}: garbage on its mail lane: {what}", self.worker));
@@ -147,7 +148,7 @@ impl Carrying {
                     return;
                 }
             };
-            if let Err(until) = self.office.receive(&frame, Instant::now()) {
+            if let Err(until) = self.office.receive(&frame, fd, Instant::now()) {
                 self.full_until = Some(until);
                 return;
             }

@@ -6,6 +6,7 @@
 
 mod directory;
 mod exchange;
+mod foreign;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,8 @@ use rustix::{
 
 use self::{
     directory::Directory,
-    exchange::{Exchange, Parked},
+    exchange::{Exchange, Line, Parked},
+    foreign::Unread,
 };
 use crate::{
     id::WorkerId,
@@ -36,7 +38,9 @@ use crate::{
         post::Post,
     },
     sys::{
-        signal, socket,
+        fdpass,
+        passing::Passing,
+        signal,
         wake::{Wake, poll_until},
     },
 };
@@ -59,6 +63,8 @@ pub(super) enum Notice {
     Garbage { worker: WorkerId, what: String },
     /// Everything that a reaped worker had sent has been routed.
     ReadToEnd { worker: WorkerId },
+    /// Somebody could not read a message, the first of its name.
+    Unread(Unread),
 }
 
 /// The others' way to the hub.
@@ -96,7 +102,9 @@ impl Hub {
         let office =
             office::open(Office::new(Place::Master, generation, reach, post, wake.clone()));
         let (orders, inbox) = mpsc::channel();
-        let local = Box::new(move |frame: &Frame<'_>, now| office.receive(frame, now));
+        let local = Box::new(move |frame: &Frame<'_>, fd: &mut Option<Passing>, now| {
+            office.receive(frame, fd, now)
+        });
         let carrying = Carrying {
             inbox,
             wake: wake.clone(),
@@ -206,6 +214,9 @@ impl Carrying {
             self.route_all(now);
             let progress = self.write(now);
             self.finish(now);
+            for unread in self.exchange.foreign.take() {
+                (self.tell)(Notice::Unread(unread));
+            }
             self.again = progress && self.any_parked();
             self.office.expire(now);
         }
@@ -217,7 +228,8 @@ impl Carrying {
         let mut of = vec![None];
         for (&worker, lane) in &self.lanes {
             let line = self.exchange.lines.get(&worker);
-            let writes = line.is_some_and(|line| !line.outbox.is_empty());
+            let takes = |line: &Line| !line.outbox.is_empty() && line.outbox.held_until().is_none();
+            let writes = line.is_some_and(takes);
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, lane.is_read());
             flags.set(PollFlags::OUT, writes);
@@ -242,7 +254,8 @@ impl Carrying {
             return Some(Instant::now());
         }
         let parked = self.senders().filter_map(|sender| sender.parked.as_ref()).map(|p| p.until);
-        parked.chain(self.office.next_deadline()).min()
+        let held = self.exchange.lines.values().filter_map(|line| line.outbox.held_until());
+        parked.chain(held).chain(self.office.next_deadline()).min()
     }
 
     fn senders(&self) -> impl Iterator<Item = &Sender> {
@@ -272,7 +285,7 @@ impl Carrying {
                 let lane =
                     Lane { socket: lane, sender: Sender::default(), deaf: false, reaped: None };
                 self.lanes.insert(worker, lane);
-                self.exchange.lines.entry(worker).or_default();
+                self.exchange.add(worker);
             }
             Order::Reaped { worker } => match self.lanes.get_mut(&worker) {
                 Some(lane) => lane.reaped = Some(LEFT_BYTES_MAX),
@@ -314,9 +327,16 @@ impl Carrying {
         for (&worker, line) in &mut self.exchange.lines {
             let Some(lane) = self.lanes.get(&worker) else { continue };
             while !line.outbox.is_empty() {
-                match socket::write(&lane.socket, line.outbox.front()) {
+                let (front, fd) = line.outbox.front();
+                match fdpass::write(&lane.socket, front, fd) {
                     Ok(count) => line.written(worker, count, now),
                     Err(Errno::AGAIN | Errno::NOBUFS) => break,
+                    Err(Errno::TOOMANYREFS) => {
+                        line.outbox.refused(now);
+                        if line.outbox.held_until().is_some() {
+                            break;
+                        }
+                    }
                     // It has closed its end: the reap will tell.
                     Err(_) => line.close(),
                 }
@@ -351,7 +371,7 @@ impl Lane {
     /// Reads once; whether anything came.
     fn read(&mut self) -> bool {
         let socket = &self.socket;
-        match self.sender.incoming.fill(|buffer| socket::read(socket, buffer)) {
+        match self.sender.incoming.fill(|buffer| fdpass::read(socket, buffer)) {
             Ok(count @ 1..) => {
                 if let Some(left) = &mut self.reaped {
                     *left = left.saturating_sub(count);
@@ -380,9 +400,9 @@ fn route(
         sender.parked = exchange.retry(parked, now);
     }
     while sender.parked.is_none() {
-        let Some((frame, bytes)) = sender.incoming.frame()? else { return Ok(()) };
+        let Some((frame, bytes, fd)) = sender.incoming.frame()? else { return Ok(()) };
         let length = bytes.len();
-        sender.parked = exchange.route(from, &frame, bytes, now)?;
+        sender.parked = exchange.route(from, &frame, bytes, fd, now)?;
         sender.incoming.consume(length);
     }
     Ok(())

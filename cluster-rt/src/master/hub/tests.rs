@@ -38,14 +38,14 @@ impl Scene {
         let directory = Arc::new(Directory::default());
         let master = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&master);
-        let local = Box::new(move |frame: &crate::mail::Frame<'_>, _| {
+        let local = Box::new(move |frame: &crate::mail::Frame<'_>, _: &mut _, _| {
             let first = frame.payload.first().copied();
             seen.lock().expect("no panic").push((frame.head.kind, frame.head.request, first));
             Ok(())
         });
         let mut exchange = Exchange::new(Arc::clone(&directory), local);
         for (worker, slot) in [(A, 0), (B, 1), (C, 1)] {
-            exchange.lines.entry(worker).or_default();
+            exchange.add(worker);
             directory.add(worker, slot, SERVICE);
         }
         Self { exchange, directory, master, start: Instant::now() }
@@ -74,7 +74,7 @@ impl Scene {
         let head = Head { kind, from, to, request, fingerprint: 0, generation: 1 };
         let bytes = head.encode("News", payload);
         let (frame, _) = decode(&bytes)?.expect("all of it");
-        self.exchange.route(from, &frame, &bytes, now)
+        self.exchange.route(from, &frame, &bytes, &mut None, now)
     }
 
     /// Takes everything that waits for a worker.
@@ -82,7 +82,7 @@ impl Scene {
         let line = self.exchange.lines.get_mut(&worker).expect("it lives");
         let mut bytes = Vec::new();
         while !line.outbox.is_empty() {
-            let front = line.outbox.front().to_vec();
+            let front = line.outbox.front().0.to_vec();
             bytes.extend_from_slice(&front);
             line.written(worker, front.len(), self.start);
         }
@@ -214,5 +214,8 @@ fn what_a_worker_may_not_send_is_an_error() {
     };
     let bytes = head.encode("News", b"");
     let (frame, _) = decode(&bytes).expect("good").expect("all");
-    assert!(scene.exchange.route(worker(A), &frame, &bytes, now).is_err(), "another's name");
+    assert!(
+        scene.exchange.route(worker(A), &frame, &bytes, &mut None, now).is_err(),
+        "another's name"
+    );
 }
