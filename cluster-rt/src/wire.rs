@@ -13,8 +13,8 @@ use crate::{
     id::{ListenerId, WorkerId},
 };
 
-/// Told in both hellos; another version is refused before anything else is said.
-pub(crate) const PROTOCOL_VERSION: u32 = 1;
+/// Told in both hellos; of the mail lane's frames (`mail`) and the scoreboard's rows too; another version is refused before anything else is said.
+pub(crate) const PROTOCOL_VERSION: u32 = 2;
 
 /// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;

@@ -1,6 +1,9 @@
 //! Tests of what comes to a process: mailboxes, what is kept, bounds, foreign layouts, dropped requests.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::AtomicU64,
+    time::{Duration, Instant},
+};
 
 use cluster::ClusterMessage;
 use serde::{Deserialize, Serialize};
@@ -33,7 +36,9 @@ struct Question;
 fn office() -> &'static Office {
     let wake = Wake::new().expect("eventfd");
     let post = Post::new(wake.clone(), None);
-    Box::leak(Box::new(Office::new(Place::Master, 1, Box::new(|_| Ok(())), post, wake)))
+    let unread = Box::leak(Box::new(AtomicU64::new(0)));
+    let me = (Place::Master, 1);
+    Box::leak(Box::new(Office::new(me, Box::new(|_| Ok(())), post, wake, unread)))
 }
 
 /// A message from worker 7, of generation 2.

@@ -164,6 +164,9 @@ struct State {
     closed: bool,
 }
 
+/// The name of a message that was kept and dropped, and the generation of its sender.
+pub(super) type Forgotten = (Box<str>, u32);
+
 /// What nobody has subscribed to, oldest first.
 #[derive(Debug, Default)]
 struct Kept {
@@ -173,14 +176,18 @@ struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, name: &str, letter: Letter) {
+    /// Returns what was dropped for it.
+    fn add(&mut self, name: &str, letter: Letter) -> Vec<Forgotten> {
+        let mut forgotten = Vec::new();
         self.bytes += letter.cost() + name.len();
         self.letters.push_back((name.into(), letter));
         while self.bytes > WAITING_BYTES_MAX && self.letters.len() > 1 {
-            let Some((name, letter)) = self.letters.pop_front() else { return };
+            let Some((name, letter)) = self.letters.pop_front() else { break };
             self.bytes -= letter.cost() + name.len();
-            self.miss(name, 1);
+            self.miss(name.clone(), 1);
+            forgotten.push((name, letter.generation));
         }
+        forgotten
     }
 
     fn miss(&mut self, name: Box<str>, count: u64) {
@@ -236,7 +243,7 @@ impl Inbox {
         }
     }
 
-    /// Takes in a message, for each of its mailboxes.
+    /// Takes in a message, for each of its mailboxes. Returns what had to be dropped if there is none.
     ///
     /// # Errors
     /// When to try again, if one of them is full; then none has it.
@@ -245,11 +252,10 @@ impl Inbox {
         frame: &Frame<'_>,
         now: Instant,
         letter: impl FnOnce() -> Letter,
-    ) -> Result<(), Instant> {
+    ) -> Result<Vec<Forgotten>, Instant> {
         let mut state = self.lock();
         let Some(trays) = state.trays.get(frame.name) else {
-            state.kept.add(frame.name, letter());
-            return Ok(());
+            return Ok(state.kept.add(frame.name, letter()));
         };
         let verdicts: Vec<Verdict> = trays.iter().map(|tray| tray.judge(now)).collect();
         let until = verdicts.iter().filter_map(|verdict| match verdict {
@@ -274,7 +280,7 @@ impl Inbox {
         // Nobody took it: its drop may send, so not under the lock.
         drop(state);
         drop(letter);
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Messages called `name` were dropped before they got here.

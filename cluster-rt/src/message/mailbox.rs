@@ -138,6 +138,7 @@ fn read<M: ClusterMessage>(office: &Office, entry: Entry) -> Result<Mail<M>, Err
     let from = Address::of_sender(from);
     let failed = |cause| Err(Error::new("receive", format!("`{}` from {from}", M::NAME), cause));
     if theirs != fingerprint::<M>() {
+        office.unread(M::NAME, generation, true);
         return failed(Cause::Foreign { theirs: generation, ours: office.generation() });
     }
     let Ok(fd) = own(enclosed) else { return failed(Cause::DescriptorLost) };

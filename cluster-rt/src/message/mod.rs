@@ -8,6 +8,7 @@ mod asked;
 mod calls;
 #[cfg(test)]
 mod delivery_tests;
+mod ended;
 mod inbox;
 mod mailbox;
 pub(crate) mod office;
@@ -19,6 +20,7 @@ mod shape;
 mod shapes_of_std;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -4,7 +4,7 @@
 //! in a worker, `cluster-hub` in the master) feeds it frames and takes what it sends.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -13,9 +13,11 @@ use serde::Serialize;
 use super::{
     address::Address,
     asked::Asked,
+    ended::Ended,
     inbox::{Enclosed, Inbox, Letter},
     post::Post,
     reply::Return,
+    unread::Unread,
 };
 use crate::{
     error::{Cause, Error},
@@ -35,6 +37,8 @@ pub(crate) struct Office {
     post: Post,
     inbox: Inbox,
     asked: Asked,
+    ended: Ended,
+    unread: Unread,
     wake: Wake,
 }
 
@@ -54,9 +58,17 @@ pub(crate) fn try_office() -> Option<&'static Office> {
 }
 
 impl Office {
-    pub(crate) fn new(me: Place, generation: u32, reach: Reach, post: Post, wake: Wake) -> Self {
+    /// `unread` is where messages that cannot be read are counted.
+    pub(crate) fn new(
+        (me, generation): (Place, u32),
+        reach: Reach,
+        post: Post,
+        wake: Wake,
+        unread: &'static AtomicU64,
+    ) -> Self {
         let (inbox, asked) = (Inbox::default(), Asked::new(wake.clone()));
-        Self { me, generation, reach, post, inbox, asked, wake }
+        let (ended, unread) = (Ended::default(), Unread::new(unread));
+        Self { me, generation, reach, post, inbox, asked, ended, unread, wake }
     }
 
     pub(super) fn me(&self) -> Place {
@@ -102,7 +114,18 @@ impl Office {
     /// # Errors
     /// Why nobody can.
     pub(super) fn reached(&self, place: Place) -> Result<Place, &'static str> {
-        (self.reach)(place).map(|()| place)
+        match place {
+            Place::Worker(worker) if self.ended.contains(worker) => Err("that worker has ended"),
+            _ => (self.reach)(place).map(|()| place),
+        }
+    }
+
+    /// A message called `name` of generation `theirs` cannot be read here, because of its layout if the
+    /// name is `known`.
+    pub(super) fn unread(&self, name: &str, theirs: u32, known: bool) {
+        if self.unread.count(name) {
+            self.post.push_now(Head::foreign(self.me, name, theirs, self.generation, known));
+        }
     }
 
     /// When `expire` has something to do.
@@ -125,6 +148,14 @@ impl Office {
         self.post.push_now(head.encode("", &[]));
     }
 
+    /// A message was kept and dropped. If it is of our own generation, it is only late to subscribe; and
+    /// the master, which gets every broadcast, need not know them all.
+    fn count_unknown(&self, name: &str, theirs: u32) {
+        if theirs != self.generation && self.me != Place::Master {
+            self.unread(name, theirs, false);
+        }
+    }
+
     /// Takes in a frame that came for this process.
     ///
     /// # Errors
@@ -137,18 +168,25 @@ impl Office {
     ) -> Result<(), Instant> {
         let Head { kind, from, request, fingerprint, generation, .. } = frame.head;
         match kind {
-            Kind::Message | Kind::Request => self.inbox.offer(frame, now, || Letter {
-                from,
-                fingerprint,
-                generation,
-                payload: frame.payload.into(),
-                enclosed: match (frame.enclosure, fd.take()) {
-                    (Enclosure::Nothing, _) => Enclosed::Nothing,
-                    (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
-                    (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
-                },
-                back: (kind == Kind::Request).then(|| Arc::new(Return::new(self, from, request))),
-            }),
+            Kind::Message | Kind::Request => {
+                let dropped = self.inbox.offer(frame, now, || Letter {
+                    from,
+                    fingerprint,
+                    generation,
+                    payload: frame.payload.into(),
+                    enclosed: match (frame.enclosure, fd.take()) {
+                        (Enclosure::Nothing, _) => Enclosed::Nothing,
+                        (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
+                        (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
+                    },
+                    back: (kind == Kind::Request)
+                        .then(|| Arc::new(Return::new(self, from, request))),
+                })?;
+                for (name, theirs) in dropped {
+                    self.count_unknown(&name, theirs);
+                }
+                Ok(())
+            }
             Kind::Reply => {
                 self.asked.answer(request, fingerprint, generation, frame.payload);
                 Ok(())
@@ -162,7 +200,13 @@ impl Office {
                 self.inbox.missed(frame.name, request);
                 Ok(())
             }
-            Kind::Abandoned | Kind::Foreign | Kind::Ended => Ok(()),
+            Kind::Ended => {
+                if let Place::Worker(worker) = from {
+                    self.ended.add(worker);
+                }
+                Ok(())
+            }
+            Kind::Abandoned | Kind::Foreign => Ok(()),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     thread,
     time::{Duration, Instant},
 };
@@ -36,7 +36,11 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const FLUSH_LOOK: Duration = Duration::from_millis(2);
 
 /// Opens the office of a worker that has a master.
-pub(super) fn open(identity: Identity, lane: OwnedFd) -> io::Result<()> {
+pub(super) fn open(
+    identity: Identity,
+    unread: &'static AtomicU64,
+    lane: OwnedFd,
+) -> io::Result<()> {
     let lane = Arc::new(lane);
     let reach: Reach = Box::new(|place| match place {
         Place::Service(service) | Place::Workers(service) if service != MAIN_SERVICE => {
@@ -45,11 +49,11 @@ pub(super) fn open(identity: Identity, lane: OwnedFd) -> io::Result<()> {
         // Whether anybody is there, the hub knows.
         _ => Ok(()),
     });
-    start(identity, reach, Arc::clone(&lane), lane)
+    start(identity, unread, reach, Arc::clone(&lane), lane)
 }
 
 /// Opens the office of a worker that is alone: what it sends comes back to it, and there is nobody else.
-pub(super) fn open_alone(identity: Identity) -> io::Result<()> {
+pub(super) fn open_alone(identity: Identity, unread: &'static AtomicU64) -> io::Result<()> {
     let (out, back) = socket::stream_pair()?;
     let slot = Place::Slot(identity.slot as u64);
     let own = [Place::Worker(identity.id), slot, Place::Service(MAIN_SERVICE)];
@@ -59,19 +63,25 @@ pub(super) fn open_alone(identity: Identity) -> io::Result<()> {
         Place::Service(_) | Place::Workers(_) => Err(NO_SERVICE),
         _ => Err("this process is a cluster of its own (workers = 0)"),
     });
-    start(identity, reach, Arc::new(out), Arc::new(back))
+    start(identity, unread, reach, Arc::new(out), Arc::new(back))
 }
 
 fn start(
     Identity { id, generation, .. }: Identity,
+    unread: &'static AtomicU64,
     reach: Reach,
     writes: Arc<OwnedFd>,
     reads: Arc<OwnedFd>,
 ) -> io::Result<()> {
     let wake = Wake::new()?;
     let post = Post::new(wake.clone(), Some(Arc::clone(&writes)));
-    let office =
-        office::open(Office::new(Place::Worker(id), generation, reach, post, wake.clone()));
+    let office = office::open(Office::new(
+        (Place::Worker(id), generation),
+        reach,
+        post,
+        wake.clone(),
+        unread,
+    ));
     let carrying = Carrying {
         worker: id,
         office,

@@ -45,7 +45,7 @@ pub(super) fn start(config: &Config) -> io::Result<&'static Current> {
     let row = Scoreboard::private().row(0).ok_or(io::ErrorKind::NotFound)?;
     let identity = Identity { id: WorkerId(1), slot: 0, generation: 1 };
     let current = current::set(Current::new(identity, Backing::Solo, wake, row));
-    mail::open_alone(identity)?;
+    mail::open_alone(identity, &row.unread)?;
     let (stop_delay, grace) = (config.stop_delay, config.grace);
     thread::Builder::new().name("cluster-solo".to_owned()).spawn(move || {
         signal::block_on_this_thread();

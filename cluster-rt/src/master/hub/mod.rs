@@ -14,7 +14,11 @@ use std::{
     collections::BTreeMap,
     io,
     os::fd::OwnedFd,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -67,6 +71,9 @@ pub(super) enum Notice {
     Unread(Unread),
 }
 
+/// Messages that the master's own mailboxes could not read.
+static UNREAD: AtomicU64 = AtomicU64::new(0);
+
 /// The others' way to the hub.
 #[derive(Clone, Debug)]
 pub(super) struct Hub {
@@ -99,8 +106,13 @@ impl Hub {
             _ => Ok(()),
         });
         let post = Post::new(wake.clone(), None);
-        let office =
-            office::open(Office::new(Place::Master, generation, reach, post, wake.clone()));
+        let office = office::open(Office::new(
+            (Place::Master, generation),
+            reach,
+            post,
+            wake.clone(),
+            &UNREAD,
+        ));
         let (orders, inbox) = mpsc::channel();
         let local = Box::new(move |frame: &Frame<'_>, fd: &mut Option<Passing>, now| {
             office.receive(frame, fd, now)
@@ -151,6 +163,11 @@ impl Hub {
     pub(super) fn forget(&self, worker: WorkerId) {
         self.directory.remove(worker);
         self.order(Order::Forget { worker });
+    }
+
+    /// How many messages the master's own mailboxes could not read.
+    pub(super) fn unread(&self) -> u64 {
+        UNREAD.load(Ordering::Relaxed)
     }
 
     /// The cluster has ended: the master's mailboxes end.
