@@ -23,16 +23,18 @@ const NO_CLUSTER: &str = "this process is not part of a cluster, or not yet";
 /// The message is encoded at the call; the future waits while the outbox of this process is full
 /// (8 MiB). Messages from one process to another arrive in the order in which they were sent. One that
 /// nobody there has subscribed to yet is kept, up to 8 MiB. What was sent before an orderly exit is
-/// delivered; a worker that returns from `main` waits up to 5 s for that.
+/// delivered: a worker that returns from `main` or calls [`std::process::exit`] waits up to 5 s for that.
+/// What waits in the outbox of a process that aborts or is killed is lost.
 ///
 /// A receiver that takes nothing for a second while 8 MiB wait for it misses what follows, and is told
 /// how many ([`Error::is_lagged`]); until then whoever sends to it waits.
 ///
 /// # Errors
 /// The message is longer than 64 MiB or its serde code fails. Nobody has the address, as far as that
-/// is known here: the master knows its workers; a worker knows which services there are, and with
-/// `workers = 0` that it is alone. What a worker sends to another that has ended is dropped without an
-/// error; [`request`] tells.
+/// is known here: the master knows its workers; a worker knows which services there are, which workers
+/// have ended (of the last 1024 of which it was told), and with
+/// `workers = 0` that it is alone. What a worker sends to another before it has heard of its end is
+/// dropped without an error; [`request`] tells.
 ///
 /// # Cancel safety
 /// Dropping the future before it resolved may or may not have sent the message.

@@ -7,7 +7,10 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -24,7 +27,7 @@ use crate::{
         post::Post,
     },
     sys::{
-        fdpass, signal, socket,
+        fdpass, process, signal, socket,
         wake::{Wake, poll_until},
     },
 };
@@ -95,7 +98,7 @@ fn start(
         signal::block_on_this_thread();
         carrying.run();
     })?;
-    Ok(())
+    flush_at_exit()
 }
 
 struct Carrying {
@@ -167,8 +170,26 @@ impl Carrying {
     }
 }
 
-/// Waits until what this worker has sent is on its way.
+/// The process whose outbox is flushed at its exit; 0 when that is done.
+static FLUSHES: AtomicU32 = AtomicU32::new(0);
+
+/// From now on the end of this process waits as [`flush`] does, also if it is `std::process::exit`.
+fn flush_at_exit() -> io::Result<()> {
+    extern "C" fn at_exit() {
+        // A child that was forked without exec has a copy of the outbox, which is not its to send.
+        if FLUSHES.load(Ordering::Relaxed) == std::process::id() {
+            flush();
+        }
+    }
+    FLUSHES.store(std::process::id(), Ordering::Relaxed);
+    process::at_exit(at_exit)
+}
+
+/// Waits until what this worker has sent is on its way; once, so that an end waits no longer than it may.
 pub(super) fn flush() {
+    if FLUSHES.swap(0, Ordering::Relaxed) == 0 {
+        return;
+    }
     let Some(office) = office::try_office() else { return };
     let deadline = Instant::now() + FLUSH_TIMEOUT;
     office.post().flush();
