@@ -10,6 +10,7 @@ mod events;
 mod examples;
 mod first_process;
 mod fork;
+mod guarantees;
 mod handover;
 mod hang;
 mod inheritance;

@@ -175,7 +175,20 @@ fn a_request_ends_in_one_way() {
     scene.send(Kind::Request, worker(A), worker(B), 5, b"?");
     scene.send(Kind::Abandoned, worker(A), Place::Master, 4, b"");
     scene.exchange.ended(B, scene.start);
-    assert_eq!(scene.take(A), [failed(5, Failure::Gone)]);
+    assert_eq!(scene.take(A), [(Kind::Ended, 0, None), failed(5, Failure::Gone)]);
+}
+
+#[test]
+fn whoever_sends_to_a_worker_that_has_ended_is_told_and_to_one_that_is_yet_to_be_is_not() {
+    let mut scene = Scene::new();
+    scene.exchange.ended(B, scene.start);
+    let told = [(Kind::Ended, 0, None)];
+    assert_eq!(scene.take(A), told);
+    assert_eq!(scene.take(C), told);
+    scene.send(Kind::Message, worker(A), worker(B), 0, b"x");
+    assert_eq!(scene.take(A), told);
+    scene.send(Kind::Message, worker(A), worker(WorkerId(4)), 0, b"x");
+    assert_eq!(scene.take(A), []);
 }
 
 #[test]
