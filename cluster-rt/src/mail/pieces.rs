@@ -79,8 +79,10 @@ pub(crate) struct Pieces {
     out: usize,
     bytes: usize,
     descriptors: usize,
-    /// Since when the descriptor in front has been refused, and when it is to be tried again.
+    /// Since when descriptors have been refused, and when one was last.
     refused: Option<(Instant, Instant)>,
+    /// The descriptor in front is to be tried again then.
+    held_until: Option<Instant>,
 }
 
 impl Pieces {
@@ -158,6 +160,9 @@ impl Pieces {
         self.out += count;
         self.bytes = self.bytes.saturating_sub(count);
         let fd = self.take_descriptor();
+        if fd.is_some() {
+            self.refused = None;
+        }
         if self.queue.front().is_none_or(|piece| self.out >= piece.bytes().len()) {
             self.queue.pop_front();
             self.out = 0;
@@ -169,16 +174,19 @@ impl Pieces {
         let Some(Piece::Enclosing(_, fd)) = self.queue.front_mut() else { return None };
         let fd = fd.take()?;
         self.descriptors -= 1;
-        self.refused = None;
+        self.held_until = None;
         Some(fd)
     }
 
     /// The kernel did not take the descriptor in front (ETOOMANYREFS: too many are on their way for this
     /// user, and nothing tells when there are less).
     pub(crate) fn refused(&mut self, now: Instant) {
-        let (since, _) = self.refused.unwrap_or((now, now));
-        self.refused = Some((since, now + REFUSED_PAUSE));
+        // One long ago says nothing of this one; but one after the other are not waited for anew.
+        let recent = self.refused.filter(|(_, last)| now < *last + PATIENCE);
+        let since = recent.map_or(now, |(since, _)| since);
+        self.refused = Some((since, now));
         if now < since + PATIENCE {
+            self.held_until = Some(now + REFUSED_PAUSE);
             return;
         }
         drop(self.take_descriptor());
@@ -189,7 +197,7 @@ impl Pieces {
 
     /// Until when a refused descriptor holds up what waits.
     pub(crate) fn held_until(&self) -> Option<Instant> {
-        self.refused.map(|(_, until)| until)
+        self.held_until
     }
 
     pub(crate) fn clear(&mut self) {
@@ -269,19 +277,29 @@ mod tests {
     #[test]
     fn a_refused_descriptor_is_given_up_in_the_end_and_its_frame_says_so() {
         let mut pieces = Pieces::default();
-        let (frame, fd) = enclosing();
-        pieces.push_enclosing(frame, fd);
+        for _ in 0..3 {
+            let (frame, fd) = enclosing();
+            pieces.push_enclosing(frame, fd);
+        }
         let start = Instant::now();
         for now in [start, start + PATIENCE / 2] {
             pieces.refused(now);
             assert_eq!(pieces.held_until(), Some(now + REFUSED_PAUSE));
             assert!(pieces.front().1.is_some());
         }
-        pieces.refused(start + PATIENCE);
-        let (bytes, fd) = pieces.front();
-        assert!(fd.is_none() && pieces.held_until().is_none());
-        let (frame, _) = decode(bytes).expect("a frame").expect("all of it");
-        assert_eq!(frame.enclosure, Enclosure::Lost);
-        assert_eq!(pieces.weight(), bytes.len());
+        // The second is not waited for anew.
+        for _ in 0..2 {
+            pieces.refused(start + PATIENCE);
+            let (bytes, fd) = pieces.front();
+            assert!(fd.is_none() && pieces.held_until().is_none());
+            let (frame, total) = decode(bytes).expect("a frame").expect("all of it");
+            assert_eq!(frame.enclosure, Enclosure::Lost);
+            pieces.advance(total);
+        }
+        let later = start + PATIENCE * 3;
+        pieces.refused(later);
+        assert_eq!(pieces.held_until(), Some(later + REFUSED_PAUSE));
+        assert!(pieces.advance(1).is_some());
+        assert_eq!(pieces.held_until(), None);
     }
 }

@@ -81,3 +81,38 @@ fn close_elsewhere(fd: OwnedFd) {
 fn close_at_once(fd: OwnedFd) {
     let _ = set_socket_linger(&fd, None);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        net::{TcpListener, TcpStream},
+        time::Instant,
+    };
+
+    use super::*;
+
+    /// A socket that has more to send than anybody reads, and waits for that when it is closed; and
+    /// its other end.
+    fn lingering() -> (OwnedFd, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let other = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.set_nonblocking(true).expect("a socket");
+        while stream.write(&[0; 65_536]).is_ok() {}
+        set_socket_linger(&stream, Some(Duration::from_secs(60))).expect("a socket");
+        (stream.into(), other.expect("a connection"))
+    }
+
+    #[test]
+    fn a_socket_that_lingers_holds_nobody_up_however_many_there_are() {
+        let mut others = Vec::new();
+        for _ in 0..CLOSERS_MAX + 3 {
+            let (fd, other) = lingering();
+            others.push(other);
+            let since = Instant::now();
+            drop(Passing::new(fd));
+            assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+        }
+    }
+}

@@ -29,6 +29,10 @@ struct Begin {
 #[derive(Debug, Serialize, Deserialize, ClusterMessage)]
 struct Bulk(u8, u64, Vec<u8>);
 
+/// A text, since that is encoded as a whole and not byte by byte.
+#[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+struct Heavy(u64, String);
+
 #[derive(Debug, Serialize, Deserialize, ClusterMessage)]
 struct Note(String);
 
@@ -150,9 +154,9 @@ async fn take_tasks() -> io::Result<()> {
 /// Sends messages near the bound until the end.
 async fn heave() -> io::Result<()> {
     for number in 0.. {
-        let bulk = Bulk(1, number, vec![1; 63 * 1024 * 1024]);
+        let heavy = Heavy(number, "x".repeat(63 * 1024 * 1024));
         tokio::select! {
-            sent = send(Address::Slot(1), &bulk) => sent?,
+            sent = send(Address::Slot(1), &heavy) => sent?,
             () = cluster::draining() => break,
         }
     }
@@ -160,10 +164,10 @@ async fn heave() -> io::Result<()> {
 }
 
 async fn take_heavy() -> io::Result<()> {
-    let mut bulks = subscribe::<Bulk>();
+    let mut heavy = subscribe::<Heavy>();
     loop {
         tokio::select! {
-            bulk = bulks.recv() => println!("slot 1 has number {}", bulk.expect("a cluster")?.body.1),
+            mail = heavy.recv() => println!("slot 1 has number {}", mail.expect("a cluster")?.body.0),
             () = cluster::draining() => return Ok(()),
         }
     }

@@ -18,6 +18,7 @@ mod kill;
 mod limits;
 mod listeners;
 mod messages;
+mod messages_fd;
 mod options;
 mod orphans;
 mod process;
