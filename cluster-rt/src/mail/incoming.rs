@@ -161,7 +161,7 @@ mod tests {
         let mut frame = plain.clone();
         set_enclosure(&mut frame, Enclosure::Descriptor);
         let mut incoming = Incoming::default();
-        let mut read = |incoming: &mut Incoming, bytes: &[u8], with_fd: bool| {
+        let read = |incoming: &mut Incoming, bytes: &[u8], with_fd: bool| {
             let fd =
                 with_fd.then(|| Passing::new(crate::sys::socket::stream_pair().expect("a pair").0));
             let filled = incoming.fill(|buffer| {
@@ -170,7 +170,7 @@ mod tests {
             });
             filled.expect("no error");
         };
-        let mut next = |incoming: &mut Incoming| {
+        let next = |incoming: &mut Incoming| {
             let (_, bytes, fd) = incoming.frame().expect("good bytes")?;
             let (count, fd) = (bytes.len(), fd.take());
             incoming.consume(count);

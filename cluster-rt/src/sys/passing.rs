@@ -55,7 +55,7 @@ impl Drop for Passing {
 fn close_elsewhere(fd: OwnedFd) {
     if CLOSERS.fetch_add(1, Ordering::Relaxed) >= CLOSERS_MAX {
         CLOSERS.fetch_sub(1, Ordering::Relaxed);
-        return close_at_once(fd);
+        return let_go(&fd);
     }
     // Left where both can reach it, in case there is no thread to be had.
     let left = Arc::new(Mutex::new(Some(fd)));
@@ -72,14 +72,14 @@ fn close_elsewhere(fd: OwnedFd) {
     if started.is_err() {
         CLOSERS.fetch_sub(1, Ordering::Relaxed);
         if let Some(fd) = take(&left) {
-            close_at_once(fd);
+            let_go(&fd);
         }
     }
 }
 
-/// What the socket has is sent all the same; only nobody waits for that.
-fn close_at_once(fd: OwnedFd) {
-    let _ = set_socket_linger(&fd, None);
+/// The next close does not wait: what the socket has is sent all the same.
+fn let_go(fd: &OwnedFd) {
+    let _ = set_socket_linger(fd, None);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod directory;
 mod exchange;
 mod foreign;
+mod lane;
 #[cfg(test)]
 mod tests;
 
@@ -30,12 +31,13 @@ use rustix::{
 
 use self::{
     directory::Directory,
-    exchange::{Exchange, Line, Parked},
+    exchange::{Exchange, Line},
     foreign::Unread,
+    lane::{Lane, Sender},
 };
 use crate::{
     id::WorkerId,
-    mail::{Frame, MESSAGE_BYTES_MAX, Place, WAITING_BYTES_MAX, incoming::Incoming},
+    mail::{Frame, Place},
     message::{
         MAIN_SERVICE, NO_SERVICE,
         office::{self, Office, Reach},
@@ -176,33 +178,6 @@ impl Hub {
     }
 }
 
-/// Frames on their way from one sender.
-#[derive(Debug, Default)]
-struct Sender {
-    incoming: Incoming,
-    parked: Option<Parked>,
-}
-
-/// The master's end of a worker's lane.
-#[derive(Debug)]
-struct Lane {
-    socket: OwnedFd,
-    sender: Sender,
-    /// Nothing more is read from it.
-    deaf: bool,
-    /// It was reaped; how much is still read. A process that it forked may hold its lane and write on.
-    reaped: Option<usize>,
-}
-
-impl Lane {
-    fn is_read(&self) -> bool {
-        !self.deaf && self.sender.parked.is_none()
-    }
-}
-
-/// More than a worker can have left behind: what a socket holds, and what it had begun.
-const LEFT_BYTES_MAX: usize = MESSAGE_BYTES_MAX + WAITING_BYTES_MAX;
-
 struct Carrying {
     inbox: mpsc::Receiver<Order>,
     wake: Wake,
@@ -299,13 +274,11 @@ impl Carrying {
     fn take(&mut self, order: Order) {
         match order {
             Order::Add { worker, lane } => {
-                let lane =
-                    Lane { socket: lane, sender: Sender::default(), deaf: false, reaped: None };
-                self.lanes.insert(worker, lane);
+                self.lanes.insert(worker, Lane::new(lane));
                 self.exchange.add(worker);
             }
             Order::Reaped { worker } => match self.lanes.get_mut(&worker) {
-                Some(lane) => lane.reaped = Some(LEFT_BYTES_MAX),
+                Some(lane) => lane.set_reaped(),
                 None => (self.tell)(Notice::ReadToEnd { worker }),
             },
             Order::Forget { worker } => {
@@ -316,7 +289,7 @@ impl Carrying {
     }
 
     fn route_all(&mut self, now: Instant) {
-        if let Err(what) = route(&mut self.exchange, &mut self.own, Place::Master, now) {
+        if let Err(what) = self.own.route(&mut self.exchange, Place::Master, now) {
             // Our own frames: a mistake of ours, which must not become a spin.
             self.own = Sender::default();
             debug_assert!(false, "the master's own frame: {what}");
@@ -331,7 +304,7 @@ impl Carrying {
                 continue;
             }
             let place = Place::Worker(worker);
-            if let Err(what) = route(&mut self.exchange, &mut lane.sender, place, now) {
+            if let Err(what) = lane.sender.route(&mut self.exchange, place, now) {
                 lane.deaf = true;
                 (self.tell)(Notice::Garbage { worker, what });
             }
@@ -366,12 +339,12 @@ impl Carrying {
     /// Goes on reading what reaped workers left, and lets go of those that left no more.
     fn finish(&mut self, now: Instant) {
         let reaped: Vec<WorkerId> =
-            self.lanes.iter().filter(|(_, lane)| lane.reaped.is_some()).map(|(&w, _)| w).collect();
+            self.lanes.iter().filter(|(_, lane)| lane.is_reaped()).map(|(&w, _)| w).collect();
         for worker in reaped {
             let Some(lane) = self.lanes.get_mut(&worker) else { continue };
             while lane.is_read() && lane.read() {
                 let place = Place::Worker(worker);
-                if route(&mut self.exchange, &mut lane.sender, place, now).is_err() {
+                if lane.sender.route(&mut self.exchange, place, now).is_err() {
                     lane.deaf = true;
                 }
             }
@@ -382,45 +355,4 @@ impl Carrying {
             }
         }
     }
-}
-
-impl Lane {
-    /// Reads once; whether anything came.
-    fn read(&mut self) -> bool {
-        let socket = &self.socket;
-        match self.sender.incoming.fill(|buffer| fdpass::read(socket, buffer)) {
-            Ok(count @ 1..) => {
-                if let Some(left) = &mut self.reaped {
-                    *left = left.saturating_sub(count);
-                    self.deaf |= *left == 0;
-                }
-                true
-            }
-            Err(Errno::AGAIN) => false,
-            // Its end: the reap will tell.
-            Ok(0) | Err(_) => {
-                self.deaf = true;
-                false
-            }
-        }
-    }
-}
-
-/// Routes what a sender's bytes amount to, until a frame has to wait.
-fn route(
-    exchange: &mut Exchange,
-    sender: &mut Sender,
-    from: Place,
-    now: Instant,
-) -> Result<(), String> {
-    if let Some(parked) = sender.parked.take() {
-        sender.parked = exchange.retry(parked, now);
-    }
-    while sender.parked.is_none() {
-        let Some((frame, bytes, fd)) = sender.incoming.frame()? else { return Ok(()) };
-        let length = bytes.len();
-        sender.parked = exchange.route(from, &frame, bytes, fd, now)?;
-        sender.incoming.consume(length);
-    }
-    Ok(())
 }
