@@ -257,6 +257,20 @@ impl Inbox {
         let Some(trays) = state.trays.get(frame.name) else {
             return Ok(state.kept.add(frame.name, letter()));
         };
+        if let [tray] = &trays[..] {
+            // By far the most usual.
+            match tray.judge(now) {
+                Verdict::Deliver => tray.add(Entry::Letter(letter())),
+                Verdict::Wait(until) => return Err(until),
+                Verdict::Drop => {
+                    tray.count_dropped();
+                    // Its drop may send, so not under the lock.
+                    drop(state);
+                    drop(letter());
+                }
+            }
+            return Ok(Vec::new());
+        }
         let verdicts: Vec<Verdict> = trays.iter().map(|tray| tray.judge(now)).collect();
         let until = verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Wait(until) => Some(*until),

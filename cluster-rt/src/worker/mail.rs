@@ -116,15 +116,17 @@ struct Carrying {
 impl Carrying {
     fn run(mut self) {
         loop {
-            self.sleep();
-            self.wake.hush();
+            if self.sleep() {
+                self.wake.hush();
+            }
             self.office.post().flush();
             self.read();
             self.office.expire(Instant::now());
         }
     }
 
-    fn sleep(&self) {
+    /// Sleeps until there is something to do; whether somebody rang.
+    fn sleep(&self) -> bool {
         let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
         if let Some(reads) = self.reads.as_ref().filter(|_| self.full_until.is_none()) {
             fds.push(PollFd::new(reads, PollFlags::IN));
@@ -138,6 +140,7 @@ impl Carrying {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             thread::sleep(FLUSH_LOOK);
         }
+        !fds[0].revents().is_empty()
     }
 
     /// Reads once, and takes in what that completes.
@@ -151,6 +154,7 @@ impl Carrying {
                 Ok(0) | Err(_) => self.reads = None,
             }
         }
+        let now = Instant::now();
         loop {
             let (frame, length, fd) = match self.incoming.frame() {
                 Ok(Some((frame, bytes, fd))) => (frame, bytes.len(), fd),
@@ -161,7 +165,7 @@ impl Carrying {
                     return;
                 }
             };
-            if let Err(until) = self.office.receive(&frame, fd, Instant::now()) {
+            if let Err(until) = self.office.receive(&frame, fd, now) {
                 self.full_until = Some(until);
                 return;
             }

@@ -196,7 +196,6 @@ impl Carrying {
     fn run(mut self) {
         loop {
             let readable = self.sleep();
-            self.wake.hush();
             self.read(&readable);
             // After the reading: whoever was told of a worker by the supervisor's thread may send to it.
             while let Ok(order) = self.inbox.try_recv() {
@@ -234,6 +233,9 @@ impl Carrying {
         if poll_until(&mut fds, self.deadline()).is_err() {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             thread::sleep(Duration::from_millis(10));
+        }
+        if !fds[0].revents().is_empty() {
+            self.wake.hush();
         }
         let come = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
         let readable = fds.iter().zip(of).filter(|(fd, _)| fd.revents().intersects(come));
