@@ -51,6 +51,11 @@ impl Incoming {
         Ok(count)
     }
 
+    /// Whether everything that came is consumed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     fn make_room(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

@@ -29,8 +29,27 @@ pub(crate) struct Post {
     room: Arc<Semaphore>,
     /// Of the thread that takes what is queued.
     wake: Wake,
-    /// Written by callers too while nothing waits. `None` if the thread takes the bytes itself.
-    lane: Option<Arc<OwnedFd>>,
+    way: Way,
+}
+
+/// Sends a frame and its descriptor on at once; whether it did, otherwise both are as they were.
+pub(crate) type Express = Box<dyn Fn(&[u8], &mut Option<Passing>) -> bool + Send + Sync>;
+
+/// Where a caller itself may send what it has, while nothing waits.
+pub(crate) enum Way {
+    /// To the lane, where the thread writes too.
+    Lane(Arc<OwnedFd>),
+    /// In the thread's place, which otherwise takes what is queued.
+    Express(Express),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Lane(_) => "Lane",
+            Self::Express(_) => "Express",
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,13 +61,21 @@ struct Queue {
     written: Option<Instant>,
 }
 
+impl Queue {
+    /// Whether frames follow each other so fast that one is better left to the thread.
+    fn is_burst(&mut self, now: Instant) -> bool {
+        let last = self.written.replace(now);
+        last.is_some_and(|at| now.duration_since(at) < BURST_INTERVAL)
+    }
+}
+
 /// Room for one frame.
 pub(super) type Room = OwnedSemaphorePermit;
 
 impl Post {
-    pub(crate) fn new(wake: Wake, lane: Option<Arc<OwnedFd>>) -> Self {
+    pub(crate) fn new(wake: Wake, way: Way) -> Self {
         let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-        Self { queue: Mutex::default(), room, wake, lane }
+        Self { queue: Mutex::default(), room, wake, way }
     }
 
     /// Room for a letter, now; `None` if there is none or others wait for it.
@@ -77,9 +104,15 @@ impl Post {
         self.append(frame.into(), 0);
     }
 
-    fn append(&self, letter: Sealed, charged: usize) {
+    fn append(&self, mut letter: Sealed, charged: usize) {
         let mut queue = self.lock();
         let was_empty = queue.pieces.is_empty();
+        let by_itself = was_empty && !queue.is_burst(Instant::now());
+        if let (true, Way::Express(express)) = (by_itself, &self.way) {
+            if express(&letter.frame, &mut letter.fd) {
+                return self.room.add_permits(charged);
+            }
+        }
         match letter.fd {
             Some(fd) => queue.pieces.push_enclosing(letter.frame, fd),
             None => queue.pieces.push_owned(letter.frame),
@@ -88,13 +121,8 @@ impl Post {
         if !was_empty {
             return;
         }
-        if let Some(lane) = &self.lane {
-            let now = Instant::now();
-            let burst = queue.written.is_some_and(|at| now.duration_since(at) < BURST_INTERVAL);
-            queue.written = Some(now);
-            if !burst {
-                self.write(&mut queue, lane);
-            }
+        if let (true, Way::Lane(lane)) = (by_itself, &self.way) {
+            self.write(&mut queue, lane);
         }
         let waits = !queue.pieces.is_empty();
         // The thread that this wakes wants the lock first of all.
@@ -106,7 +134,7 @@ impl Post {
 
     /// Writes what the lane takes now.
     pub(crate) fn flush(&self) {
-        let Some(lane) = &self.lane else { return };
+        let Way::Lane(lane) = &self.way else { return };
         // Callers get the lock between two pieces.
         while self.write(&mut self.lock(), lane) {}
     }
@@ -195,7 +223,7 @@ mod tests {
     use super::*;
 
     fn post() -> Post {
-        Post::new(Wake::new().expect("eventfd"), None)
+        Post::new(Wake::new().expect("eventfd"), Way::Express(Box::new(|_, _| false)))
     }
 
     fn letter(bytes: usize) -> Sealed {

@@ -24,7 +24,7 @@ use crate::{
     message::{
         MAIN_SERVICE, NO_SERVICE,
         office::{self, Office, Reach},
-        post::Post,
+        post::{Post, Way},
     },
     sys::{
         fdpass, process, signal, socket,
@@ -77,7 +77,7 @@ fn start(
     reads: Arc<OwnedFd>,
 ) -> io::Result<()> {
     let wake = Wake::new()?;
-    let post = Post::new(wake.clone(), Some(Arc::clone(&writes)));
+    let post = Post::new(wake.clone(), Way::Lane(Arc::clone(&writes)));
     let office = office::open(Office::new(
         (Place::Worker(id), generation),
         reach,

@@ -193,6 +193,18 @@ impl Exchange {
         self.deliver(&frame, &parcel, &mut fd, parked.pending, now)
     }
 
+    /// The one worker that a frame is for, if nothing waits for it and the frame can end nowhere else.
+    pub(super) fn idle_receiver(&self, head: &Head) -> Option<WorkerId> {
+        let worker = match (head.kind, head.to) {
+            (Kind::Message | Kind::Reply | Kind::Failed, Place::Worker(worker)) => worker,
+            (Kind::Message, Place::Slot(slot)) => self.directory.in_slot(slot)?,
+            _ => return None,
+        };
+        // One that is not here may be about to be.
+        let line = self.lines.get(&worker)?;
+        (!line.closed && line.outbox.is_empty()).then_some(worker)
+    }
+
     /// The processes behind an address.
     fn receivers(&self, from: Place, to: Place) -> Vec<Place> {
         match to {

@@ -3,12 +3,13 @@
 //! Reads only while no frame of the sender's has to wait, and of a worker that was reaped no more than
 //! it can have left.
 
-use std::{os::fd::OwnedFd, time::Instant};
+use std::{os::fd::OwnedFd, sync::Arc, time::Instant};
 
 use rustix::io::Errno;
 
-use super::exchange::{Exchange, Parked};
+use super::exchange::{Exchange, Line, Parked};
 use crate::{
+    id::WorkerId,
     mail::{MESSAGE_BYTES_MAX, Place, WAITING_BYTES_MAX, incoming::Incoming},
     sys::fdpass,
 };
@@ -21,6 +22,11 @@ pub(super) struct Sender {
 }
 
 impl Sender {
+    /// Whether nothing of it is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.parked.is_none() && self.incoming.is_empty()
+    }
+
     /// Routes what a sender's bytes amount to, until a frame has to wait.
     pub(super) fn route(
         &mut self,
@@ -44,7 +50,7 @@ impl Sender {
 /// The master's end of a worker's lane.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) socket: OwnedFd,
+    pub(super) socket: Arc<OwnedFd>,
     pub(super) sender: Sender,
     /// Nothing more is read from it.
     pub(super) deaf: bool,
@@ -57,7 +63,7 @@ const LEFT_BYTES_MAX: usize = MESSAGE_BYTES_MAX + WAITING_BYTES_MAX;
 
 impl Lane {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, sender: Sender::default(), deaf: false, reaped: None }
+        Self { socket: Arc::new(socket), sender: Sender::default(), deaf: false, reaped: None }
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -70,6 +76,28 @@ impl Lane {
 
     pub(super) fn is_reaped(&self) -> bool {
         self.reaped.is_some()
+    }
+
+    /// Writes what waits in the worker's line, as far as it takes that now; whether it took something.
+    pub(super) fn write(&self, worker: WorkerId, line: &mut Line, now: Instant) -> bool {
+        let mut progress = false;
+        while !line.outbox.is_empty() {
+            let (front, fd) = line.outbox.front();
+            match fdpass::write(&self.socket, front, fd) {
+                Ok(count) => line.written(worker, count, now),
+                Err(Errno::AGAIN | Errno::NOBUFS) => break,
+                Err(Errno::TOOMANYREFS) => {
+                    line.outbox.refused(now);
+                    if line.outbox.held_until().is_some() {
+                        break;
+                    }
+                }
+                // It has closed its end: the reap will tell.
+                Err(_) => line.close(),
+            }
+            progress = true;
+        }
+        progress
     }
 
     /// Reads once; whether anything came.

@@ -1,9 +1,9 @@
-//! The hub's thread: reads and writes the workers' mail lanes, and the master's own outbox.
+//! The hub's thread, and the others' way to it.
 //!
-//! Never waits for a process: every socket is non-blocking. A sender whose frame has to wait is not read
-//! meanwhile. What cannot be a frame ends its sender, by way of the supervisor's thread, and nothing
-//! else. Who gets what is decided in [`exchange`].
+//! Never waits for a process: every socket is non-blocking. What the thread does each time that it wakes is
+//! [`carrying`]'s; who gets what is decided in [`exchange`].
 
+mod carrying;
 mod directory;
 mod exchange;
 mod foreign;
@@ -12,11 +12,10 @@ mod lane;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     io,
     os::fd::OwnedFd,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -24,16 +23,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags},
-    io::Errno,
-};
+use rustix::event::{PollFd, PollFlags};
 
 use self::{
+    carrying::{Carrying, Express},
     directory::Directory,
-    exchange::{Exchange, Line},
+    exchange::Exchange,
     foreign::Unread,
-    lane::{Lane, Sender},
 };
 use crate::{
     id::WorkerId,
@@ -41,10 +37,9 @@ use crate::{
     message::{
         MAIN_SERVICE, NO_SERVICE,
         office::{self, Office, Reach},
-        post::Post,
+        post::{Post, Way},
     },
     sys::{
-        fdpass,
         passing::Passing,
         signal,
         wake::{Wake, poll_until},
@@ -107,32 +102,20 @@ impl Hub {
             }
             _ => Ok(()),
         });
-        let post = Post::new(wake.clone(), None);
-        let office = office::open(Office::new(
-            (Place::Master, generation),
-            reach,
-            post,
-            wake.clone(),
-            &UNREAD,
-        ));
-        let (orders, inbox) = mpsc::channel();
         let local = Box::new(move |frame: &Frame<'_>, fd: &mut Option<Passing>, now| {
-            office.receive(frame, fd, now)
+            // Nothing is routed before it is open.
+            office::try_office().map_or(Ok(()), |office| office.receive(frame, fd, now))
         });
-        let carrying = Carrying {
-            inbox,
-            wake: wake.clone(),
-            office,
-            exchange: Exchange::new(Arc::clone(&directory), local),
-            lanes: BTreeMap::new(),
-            own: Sender::default(),
-            turn: WorkerId(0),
-            again: false,
-            tell: Box::new(tell),
-        };
+        let exchange = Exchange::new(Arc::clone(&directory), local);
+        let carrying = Arc::new(Mutex::new(Carrying::new(exchange, Box::new(tell))));
+        let post = Post::new(wake.clone(), express(&carrying, &wake));
+        let me = (Place::Master, generation);
+        let office = office::open(Office::new(me, reach, post, wake.clone(), &UNREAD));
+        let (orders, inbox) = mpsc::channel();
+        let bell = wake.clone();
         thread::Builder::new().name("cluster-hub".to_owned()).spawn(move || {
             signal::block_on_this_thread();
-            carrying.run();
+            run(&carrying, &bell, &inbox, office);
         })?;
         Ok(Self { orders, wake, directory, office })
     }
@@ -178,183 +161,69 @@ impl Hub {
     }
 }
 
-struct Carrying {
-    inbox: mpsc::Receiver<Order>,
-    wake: Wake,
-    office: &'static Office,
-    exchange: Exchange,
-    lanes: BTreeMap<WorkerId, Lane>,
-    own: Sender,
-    /// The worker whose frames are routed first, so that each is in front once.
-    turn: WorkerId,
-    /// Somebody has taken something, and somebody may have waited for that.
-    again: bool,
-    tell: Box<dyn Fn(Notice) + Send>,
+/// Lets a thread that sends in the master do the hub's work for one frame, if the hub has nothing to do at
+/// this moment and nobody has to wait: so the frame needs no other thread.
+///
+/// Called with the outbox locked, so it only tries for the hub's lock, and never waits.
+fn express(carrying: &Arc<Mutex<Carrying>>, wake: &Wake) -> Way {
+    let (carrying, wake) = (Arc::clone(carrying), wake.clone());
+    Way::Express(Box::new(move |frame, fd| {
+        let Ok(mut carrying) = carrying.try_lock() else { return false };
+        match carrying.express(frame, fd) {
+            Express::Not => false,
+            Express::Done => true,
+            Express::Waits => {
+                wake.ring();
+                true
+            }
+        }
+    }))
 }
 
-impl Carrying {
-    fn run(mut self) {
-        loop {
-            let readable = self.sleep();
-            self.read(&readable);
-            // After the reading: whoever was told of a worker by the supervisor's thread may send to it.
-            while let Ok(order) = self.inbox.try_recv() {
-                self.take(order);
-            }
-            let now = Instant::now();
-            self.route_all(now);
-            let progress = self.write(now);
-            self.finish(now);
-            for unread in self.exchange.foreign.take() {
-                (self.tell)(Notice::Unread(unread));
-            }
-            self.again = progress && self.any_parked();
-            self.office.expire(now);
-        }
-    }
+fn lock(carrying: &Mutex<Carrying>) -> MutexGuard<'_, Carrying> {
+    carrying.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// Sleeps until there is something to do; returns the workers whose lanes can be read.
-    fn sleep(&self) -> Vec<WorkerId> {
-        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
-        let mut of = vec![None];
-        for (&worker, lane) in &self.lanes {
-            let line = self.exchange.lines.get(&worker);
-            let takes = |line: &Line| !line.outbox.is_empty() && line.outbox.held_until().is_none();
-            let writes = line.is_some_and(takes);
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, lane.is_read());
-            flags.set(PollFlags::OUT, writes);
-            // Of a lane that is asked nothing, a hang-up would be told again and again.
-            if !flags.is_empty() {
-                fds.push(PollFd::new(&lane.socket, flags));
-                of.push(Some(worker));
-            }
+fn run(
+    carrying: &Mutex<Carrying>,
+    wake: &Wake,
+    inbox: &mpsc::Receiver<Order>,
+    office: &'static Office,
+) {
+    loop {
+        let readable = sleep(carrying, wake, office);
+        let mut carrying = lock(carrying);
+        carrying.read(&readable, office.post());
+        // After the reading: whoever was told of a worker by the supervisor's thread may send to it.
+        while let Ok(order) = inbox.try_recv() {
+            carrying.take(order);
         }
-        if poll_until(&mut fds, self.deadline()).is_err() {
-            // ENOMEM is all that is left; a pause, so that it does not become a spin.
-            thread::sleep(Duration::from_millis(10));
-        }
-        if !fds[0].revents().is_empty() {
-            self.wake.hush();
-        }
-        let come = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
-        let readable = fds.iter().zip(of).filter(|(fd, _)| fd.revents().intersects(come));
-        readable.filter_map(|(_, worker)| worker).collect()
+        let now = Instant::now();
+        carrying.turn(now);
+        drop(carrying);
+        office.expire(now);
     }
+}
 
-    fn deadline(&self) -> Option<Instant> {
-        let own_waits = self.own.parked.is_none() && !self.office.post().is_empty();
-        if own_waits || self.again {
-            return Some(Instant::now());
-        }
-        let parked = self.senders().filter_map(|sender| sender.parked.as_ref()).map(|p| p.until);
-        let held = self.exchange.lines.values().filter_map(|line| line.outbox.held_until());
-        parked.chain(held).chain(self.office.next_deadline()).min()
+/// Sleeps until there is something to do; returns the workers whose lanes can be read.
+fn sleep(carrying: &Mutex<Carrying>, wake: &Wake, office: &Office) -> Vec<WorkerId> {
+    let (watched, deadline) = {
+        let carrying = lock(carrying);
+        let waits = !office.post().is_empty();
+        (carrying.watched(), carrying.deadline(waits))
+    };
+    let lanes = watched.iter().map(|(_, socket, flags)| PollFd::new(socket, *flags));
+    let mut fds: Vec<PollFd<'_>> =
+        [PollFd::new(wake, PollFlags::IN)].into_iter().chain(lanes).collect();
+    let deadline = deadline.into_iter().chain(office.next_deadline()).min();
+    if poll_until(&mut fds, deadline).is_err() {
+        // ENOMEM is all that is left; a pause, so that it does not become a spin.
+        thread::sleep(Duration::from_millis(10));
     }
-
-    fn senders(&self) -> impl Iterator<Item = &Sender> {
-        self.lanes.values().map(|lane| &lane.sender).chain([&self.own])
+    if !fds[0].revents().is_empty() {
+        wake.hush();
     }
-
-    fn any_parked(&self) -> bool {
-        self.senders().any(|sender| sender.parked.is_some())
-    }
-
-    fn read(&mut self, readable: &[WorkerId]) {
-        if self.own.parked.is_none() {
-            let post = self.office.post();
-            let _ = self.own.incoming.fill(|buffer| Ok::<_, ()>(post.take(buffer)));
-        }
-        for worker in readable {
-            let Some(lane) = self.lanes.get_mut(worker).filter(|lane| lane.is_read()) else {
-                continue;
-            };
-            lane.read();
-        }
-    }
-
-    fn take(&mut self, order: Order) {
-        match order {
-            Order::Add { worker, lane } => {
-                self.lanes.insert(worker, Lane::new(lane));
-                self.exchange.add(worker);
-            }
-            Order::Reaped { worker } => match self.lanes.get_mut(&worker) {
-                Some(lane) => lane.set_reaped(),
-                None => (self.tell)(Notice::ReadToEnd { worker }),
-            },
-            Order::Forget { worker } => {
-                self.lanes.remove(&worker);
-                self.exchange.ended(worker, Instant::now());
-            }
-        }
-    }
-
-    fn route_all(&mut self, now: Instant) {
-        if let Err(what) = self.own.route(&mut self.exchange, Place::Master, now) {
-            // Our own frames: a mistake of ours, which must not become a spin.
-            self.own = Sender::default();
-            debug_assert!(false, "the master's own frame: {what}");
-        }
-        let first = self.lanes.range(self.turn..).map(|(&worker, _)| worker);
-        let order: Vec<WorkerId> =
-            first.chain(self.lanes.range(..self.turn).map(|(&worker, _)| worker)).collect();
-        self.turn = order.get(1).or(order.first()).copied().unwrap_or(WorkerId(0));
-        for worker in order {
-            let Some(lane) = self.lanes.get_mut(&worker) else { continue };
-            if lane.deaf && lane.sender.parked.is_none() {
-                continue;
-            }
-            let place = Place::Worker(worker);
-            if let Err(what) = lane.sender.route(&mut self.exchange, place, now) {
-                lane.deaf = true;
-                (self.tell)(Notice::Garbage { worker, what });
-            }
-        }
-    }
-
-    /// Writes what the workers take now; whether any took something.
-    fn write(&mut self, now: Instant) -> bool {
-        let mut progress = false;
-        for (&worker, line) in &mut self.exchange.lines {
-            let Some(lane) = self.lanes.get(&worker) else { continue };
-            while !line.outbox.is_empty() {
-                let (front, fd) = line.outbox.front();
-                match fdpass::write(&lane.socket, front, fd) {
-                    Ok(count) => line.written(worker, count, now),
-                    Err(Errno::AGAIN | Errno::NOBUFS) => break,
-                    Err(Errno::TOOMANYREFS) => {
-                        line.outbox.refused(now);
-                        if line.outbox.held_until().is_some() {
-                            break;
-                        }
-                    }
-                    // It has closed its end: the reap will tell.
-                    Err(_) => line.close(),
-                }
-                progress = true;
-            }
-        }
-        progress
-    }
-
-    /// Goes on reading what reaped workers left, and lets go of those that left no more.
-    fn finish(&mut self, now: Instant) {
-        let reaped: Vec<WorkerId> =
-            self.lanes.iter().filter(|(_, lane)| lane.is_reaped()).map(|(&w, _)| w).collect();
-        for worker in reaped {
-            let Some(lane) = self.lanes.get_mut(&worker) else { continue };
-            while lane.is_read() && lane.read() {
-                let place = Place::Worker(worker);
-                if lane.sender.route(&mut self.exchange, place, now).is_err() {
-                    lane.deaf = true;
-                }
-            }
-            if lane.sender.parked.is_none() {
-                self.lanes.remove(&worker);
-                self.exchange.ended(worker, now);
-                (self.tell)(Notice::ReadToEnd { worker });
-            }
-        }
-    }
+    let come = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+    let readable = fds[1..].iter().zip(&watched).filter(|(fd, _)| fd.revents().intersects(come));
+    readable.map(|(_, (worker, ..))| *worker).collect()
 }
