@@ -30,9 +30,9 @@ const NO_CLUSTER: &str = "this process is not part of a cluster, or not yet";
 /// how many ([`Error::is_lagged`]); until then whoever sends to it waits.
 ///
 /// # Errors
-/// The message is longer than 64 MiB or its serde code fails. Nobody has the address, as far as that
-/// is known here: the master knows its workers; a worker knows which services there are, which workers
-/// have ended (of the last 1024 of which it was told), and with
+/// The message is longer than 64 MiB or its serde code fails. Nobody has the address
+/// ([`Error::is_unreachable`]), as far as that is known here: the master knows its workers; a worker knows
+/// which services there are, which workers have ended (the last 1024 of whose end it was told), and with
 /// `workers = 0` that it is alone. What a worker sends to another before it has heard of its end is
 /// dropped without an error; [`request`] tells.
 ///
