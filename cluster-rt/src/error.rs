@@ -38,6 +38,8 @@ pub(crate) enum Cause {
         theirs: u32,
         ours: u32,
     },
+    /// What came with a message could not be taken or passed on.
+    DescriptorLost,
     /// The type's own serde code failed.
     Serde(String),
     /// An order to the cluster that came to nothing.
@@ -85,6 +87,13 @@ impl Error {
         matches!(self.0.cause, Cause::TooLarge { .. })
     }
 
+    /// Whether a message came without the descriptor that was sent with it: the master or the receiver was
+    /// at its limit of open files, or too many descriptors were on their way for this user (the kernel
+    /// counts those up to the limit of open files, RLIMIT_NOFILE). The message itself is dropped.
+    pub fn is_descriptor_lost(&self) -> bool {
+        matches!(self.0.cause, Cause::DescriptorLost)
+    }
+
     /// Whether an order came to nothing because the cluster is stopping.
     pub fn is_stopping(&self) -> bool {
         matches!(self.0.cause, Cause::Stopping(_))
@@ -117,6 +126,10 @@ impl fmt::Display for Cause {
                 "the sender's layout (generation {theirs}) is not the one of this process \
                  (generation {ours})"
             ),
+            Self::DescriptorLost => f.write_str(
+                "its descriptor was lost on the way: a process was at its limit of open files, or too \
+                 many descriptors are on their way for this user (raise RLIMIT_NOFILE)",
+            ),
             Self::Serde(what) | Self::Failed(what) => f.write_str(what),
         }
     }
@@ -134,7 +147,7 @@ impl From<Error> for io::Error {
             Cause::TooLarge { .. } => io::ErrorKind::InvalidInput,
             Cause::Foreign { .. } | Cause::Serde(_) => io::ErrorKind::InvalidData,
             Cause::Stopping(_) => io::ErrorKind::Interrupted,
-            Cause::Lagged(_) | Cause::Failed(_) => io::ErrorKind::Other,
+            Cause::Lagged(_) | Cause::DescriptorLost | Cause::Failed(_) => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     config::{Config, DURATION_MAX, SURPLUS_MAX, WORKERS_MAX},
-    mail::{incoming::Incoming, pieces::PIECE_BYTES},
+    mail::{incoming::Incoming, pieces::PIECE_BYTES, set_enclosure},
     message::{self, specimen::Specimen},
     process::fork::frames::next_frame,
     sys::allocations::most_held,
@@ -54,7 +54,7 @@ fn mail_in_pieces(stream: &[u8], step: usize) -> Vec<String> {
         let (filled, held) = most_held(|| {
             incoming.fill(|room| {
                 room[..piece.len()].copy_from_slice(piece);
-                Ok::<_, ()>(piece.len())
+                Ok::<_, ()>((piece.len(), None))
             })
         });
         assert_eq!(filled, Ok(piece.len()));
@@ -62,8 +62,9 @@ fn mail_in_pieces(stream: &[u8], step: usize) -> Vec<String> {
         loop {
             match incoming.frame() {
                 Ok(None) => break,
-                Ok(Some((frame, bytes))) => {
-                    let written = frame.head.encode(frame.name, frame.payload);
+                Ok(Some((frame, bytes, _))) => {
+                    let mut written = frame.head.encode(frame.name, frame.payload);
+                    set_enclosure(&mut written, frame.enclosure);
                     assert!(written == bytes, "a frame is written otherwise than it was read");
                     told.push(format!("{frame:?}"));
                     let count = bytes.len();

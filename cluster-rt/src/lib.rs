@@ -102,7 +102,7 @@ pub use self::{
     master::{Events, Master, Order, Reloaded, Replaced, Scaled, Stopped, is_master},
     message::{
         Address, ClusterMessage, ClusterReply, ClusterRequest, Mail, Mailbox, Reply, Requesting,
-        Sending, Shape, broadcast, request, send, subscribe, try_send,
+        Sending, Shape, broadcast, broadcast_to, request, send, send_with_fd, subscribe, try_send,
     },
     net::{
         ConnGuard, Incoming, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpListener, TcpStream,

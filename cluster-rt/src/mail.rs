@@ -22,10 +22,14 @@ pub(crate) const NAME_BYTES_MAX: usize = u8::MAX as usize;
 /// How much waits for one receiver, be it a process or a mailbox, before it is full.
 pub(crate) const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// What a descriptor counts for beside its frame, wherever it waits: so there are at most 64 in a place
+/// that is full at [`WAITING_BYTES_MAX`].
+pub(crate) const DESCRIPTOR_BYTES: usize = WAITING_BYTES_MAX / 64;
+
 /// What one process may have asked and not yet heard of; a bound on the master's table.
 pub(crate) const OPEN_REQUESTS_MAX: usize = 16 * 1024;
 
-/// Length, kind, flags, two places, request, fingerprint, generation, length of the name.
+/// Length, kind, enclosure, two places, request, fingerprint, generation, length of the name.
 const HEAD_BYTES: usize = 4 + 1 + 1 + 9 + 9 + 8 + 8 + 4 + 1;
 const FRAME_BYTES_MAX: usize = HEAD_BYTES + NAME_BYTES_MAX + MESSAGE_BYTES_MAX;
 
@@ -38,6 +42,17 @@ pub(crate) enum Place {
     Slot(u64),
     /// Every process but the sender.
     Everyone,
+    /// One worker of a service, in turn. By the hash of its name, which every generation knows alike.
+    Service(u64),
+    /// Every worker of a service but the sender.
+    Workers(u64),
+}
+
+impl Place {
+    /// Whether it may be several processes, or none.
+    pub(crate) fn is_many(self) -> bool {
+        matches!(self, Self::Everyone | Self::Workers(_))
+    }
 }
 
 /// What a frame is for.
@@ -53,6 +68,21 @@ pub(crate) enum Kind {
     Abandoned,
     /// Messages of this name were dropped; the field `request` says how many.
     Lagged,
+    /// To the hub: a message of this name could not be read, from the generation in the field `request`;
+    /// a payload says that no type of that name is known.
+    Foreign,
+    /// From the hub: the sender has ended.
+    Ended,
+}
+
+/// What comes with a message beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enclosure {
+    Nothing,
+    /// A descriptor, which rides on the frame's first byte.
+    Descriptor,
+    /// There was a descriptor, and a process on the way could not take it or pass it on.
+    Lost,
 }
 
 /// Why there is no reply.
@@ -105,6 +135,7 @@ pub(crate) struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
     pub(crate) head: Head,
+    pub(crate) enclosure: Enclosure,
     pub(crate) name: &'a str,
     pub(crate) payload: &'a [u8],
 }
@@ -144,6 +175,21 @@ impl Head {
         head.encode("", &[failure.byte()])
     }
 
+    /// That a worker has ended.
+    pub(crate) fn ended(worker: WorkerId, to: Place) -> Vec<u8> {
+        let (kind, from) = (Kind::Ended, Place::Worker(worker));
+        Self { kind, from, to, request: 0, fingerprint: 0, generation: 0 }.encode("", &[])
+    }
+
+    /// That `me`, of generation `ours`, could not read a message called `name` of generation `theirs`;
+    /// `known` if only its layout is another.
+    pub(crate) fn foreign(me: Place, name: &str, theirs: u32, ours: u32, known: bool) -> Vec<u8> {
+        let (kind, to) = (Kind::Foreign, Place::Master);
+        let request = theirs.into();
+        let head = Self { kind, from: me, to, request, fingerprint: 0, generation: ours };
+        head.encode(name, if known { &[] } else { &[1] })
+    }
+
     /// That `count` messages called `name` were dropped.
     pub(crate) fn lagged(to: Place, name: &str, count: u64) -> Vec<u8> {
         let (kind, from) = (Kind::Lagged, Place::Master);
@@ -155,6 +201,16 @@ impl Head {
 pub(crate) fn end(bytes: &mut [u8]) {
     let total = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     bytes[..4].copy_from_slice(&total.to_le_bytes());
+}
+
+/// Says in an encoded frame what comes with it.
+pub(crate) fn set_enclosure(bytes: &mut [u8], enclosure: Enclosure) {
+    const AT: usize = 4 + 1;
+    bytes[AT] = match enclosure {
+        Enclosure::Nothing => 0,
+        Enclosure::Descriptor => 1,
+        Enclosure::Lost => 2,
+    };
 }
 
 /// Gives an encoded frame the number of its request.
@@ -178,11 +234,16 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String>
     let mut rest = Rest(&frame[4..]);
     let kind = rest.byte();
     let kind = kind_of(kind).ok_or_else(|| format!("a frame of kind {kind}"))?;
-    let flags = rest.byte();
-    if flags != 0 {
-        return Err(format!("a frame with flags {flags:#x}"));
-    }
+    let enclosure = match rest.byte() {
+        0 => Enclosure::Nothing,
+        1 => Enclosure::Descriptor,
+        2 => Enclosure::Lost,
+        other => return Err(format!("a frame with an enclosure of kind {other}")),
+    };
     let (from, to) = (rest.place()?, rest.place()?);
+    if enclosure != Enclosure::Nothing && (kind != Kind::Message || to.is_many()) {
+        return Err("a descriptor with what cannot have one".to_owned());
+    }
     let (request, fingerprint) = (rest.u64(), rest.u64());
     let generation = u32::from_le_bytes(rest.array());
     let length = usize::from(rest.byte());
@@ -192,7 +253,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String>
         .ok_or_else(|| format!("a name of {length} bytes in a frame of {total}"))?;
     let name = std::str::from_utf8(name).map_err(|_| "a name that is no UTF-8".to_owned())?;
     let head = Head { kind, from, to, request, fingerprint, generation };
-    Ok(Some((Frame { head, name, payload }, total)))
+    Ok(Some((Frame { head, enclosure, name, payload }, total)))
 }
 
 /// The part of a frame's head that is not decoded yet.
@@ -222,6 +283,8 @@ impl Rest<'_> {
             (1, _) => Ok(Place::Worker(WorkerId(number))),
             (2, _) => Ok(Place::Slot(number)),
             (3, 0) => Ok(Place::Everyone),
+            (4, _) => Ok(Place::Service(number)),
+            (5, _) => Ok(Place::Workers(number)),
             _ => Err(format!("an address of kind {tag} with number {number}")),
         }
     }
@@ -233,11 +296,21 @@ fn place_bytes(place: Place) -> (u8, u64) {
         Place::Worker(worker) => (1, worker.0),
         Place::Slot(slot) => (2, slot),
         Place::Everyone => (3, 0),
+        Place::Service(service) => (4, service),
+        Place::Workers(service) => (5, service),
     }
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Message, Kind::Request, Kind::Reply, Kind::Failed, Kind::Abandoned, Kind::Lagged];
+const KINDS: [Kind; 8] = [
+    Kind::Message,
+    Kind::Request,
+    Kind::Reply,
+    Kind::Failed,
+    Kind::Abandoned,
+    Kind::Lagged,
+    Kind::Foreign,
+    Kind::Ended,
+];
 
 fn kind_of(byte: u8) -> Option<Kind> {
     KINDS.get(usize::from(byte)).copied()
@@ -291,8 +364,22 @@ mod tests {
     }
 
     #[test]
-    fn unknown_kinds_flags_and_places_are_refused() {
-        for (at, byte) in [(4, 6), (5, 1), (6, 0), (6, 4), (15, 3), (15, 9)] {
+    fn an_enclosure_is_of_a_message_to_one() {
+        for kind in KINDS {
+            let mut bytes = head(kind).encode("shop::News", b"");
+            set_enclosure(&mut bytes, Enclosure::Descriptor);
+            assert_eq!(decode(&bytes).is_ok(), kind == Kind::Message, "{kind:?}");
+        }
+        for to in [Place::Everyone, Place::Workers(1)] {
+            let mut bytes = Head { to, ..head(Kind::Message) }.encode("shop::News", b"");
+            set_enclosure(&mut bytes, Enclosure::Descriptor);
+            assert!(decode(&bytes).is_err(), "{to:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_enclosures_and_places_are_refused() {
+        for (at, byte) in [(4, 8), (5, 3), (6, 0), (6, 6), (15, 9)] {
             let mut bytes = head(Kind::Message).encode("shop::News", b"");
             bytes[at] = byte;
             assert!(decode(&bytes).is_err(), "byte {at}");

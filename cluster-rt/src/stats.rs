@@ -17,6 +17,9 @@ pub struct Stats {
     pub generation: u32,
     /// Workers that were replaced or scaled away and still finish what they have.
     pub departed: usize,
+    /// Messages that came for the master and that it could not read: its type of that name has another
+    /// layout.
+    pub unread: u64,
     /// By slot.
     pub slots: Vec<SlotStats>,
 }
@@ -48,6 +51,10 @@ pub struct SlotStats {
     pub lost: u64,
     /// Connections that wait in the slot's queues.
     pub waiting: u64,
+    /// Messages that came for the slot's workers and that they could not read: the type of that name has
+    /// another layout there, or another generation had sent them and nobody subscribed to them until they
+    /// were dropped.
+    pub unread: u64,
     /// Workers that were spawned because another had ended.
     pub respawns: u64,
     /// Why the last worker that ended did.
@@ -63,12 +70,15 @@ pub struct SlotStats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { generation, departed, slots } = self;
+        let Self { generation, departed, unread, slots } = self;
         write!(
             f,
             "generation {generation}, {} slots, {departed} departed and draining",
             slots.len()
         )?;
+        if *unread > 0 {
+            write!(f, ", {unread} messages not read by the master")?;
+        }
         slots.iter().try_for_each(|slot| write!(f, "\n  {slot}"))
     }
 }
@@ -94,6 +104,9 @@ impl fmt::Display for SlotStats {
             "; connections: {received} received, {active} active, {served} served, {lost} lost, \
              {waiting} waiting; {respawns} respawns"
         )?;
+        if self.unread > 0 {
+            write!(f, "; {} messages not read", self.unread)?;
+        }
         if let Some(generation) = self.generation {
             write!(f, "; generation {generation}")?;
         }

@@ -18,7 +18,8 @@ use crate::{
     id::{ListenerId, WorkerId},
 };
 
-/// Told in both hellos; another version is refused before anything else is said.
+/// Told in both hellos, also of the mail lane's frames (`mail`) and of the scoreboard's rows; another
+/// version is refused before anything else is said.
 pub(crate) const PROTOCOL_VERSION: u32 = 2;
 
 /// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).

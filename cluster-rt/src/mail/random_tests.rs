@@ -1,9 +1,11 @@
 //! Random frames, queued, written in random pieces and read in others, come out as they went in.
 
+use std::sync::Arc;
+
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Frame, Head, NAME_BYTES_MAX, Place, decode,
+    Enclosure, Frame, Head, NAME_BYTES_MAX, Place, decode,
     incoming::Incoming,
     pieces::{PIECE_BYTES, Parcel, Pieces},
 };
@@ -15,6 +17,8 @@ fn places() -> impl Strategy<Value = Place> {
         any::<u64>().prop_map(|number| Place::Worker(WorkerId(number))),
         any::<u64>().prop_map(Place::Slot),
         Just(Place::Everyone),
+        any::<u64>().prop_map(Place::Service),
+        any::<u64>().prop_map(Place::Workers),
     ]
 }
 
@@ -56,14 +60,15 @@ proptest! {
             stream.extend_from_slice(&bytes);
             match at % 2 {
                 0 => pieces.push(&Parcel::of(&bytes)),
-                _ => pieces.push(&Parcel::of_vec(bytes)),
+                _ => pieces.push(&Parcel::Shared(Arc::new(bytes))),
             }
         }
-        prop_assert_eq!(pieces.len(), stream.len());
+        prop_assert_eq!(pieces.weight(), stream.len());
         let mut written = Vec::new();
         let mut step = writes.iter().cycle();
         while !pieces.is_empty() {
-            let front = pieces.front();
+            let (front, fd) = pieces.front();
+            prop_assert!(fd.is_none(), "nothing was enclosed");
             let count = front.len().min(*step.next().expect("a cycle"));
             prop_assert!(count > 0 && front.len() <= PIECE_BYTES);
             written.extend_from_slice(&front[..count]);
@@ -79,7 +84,8 @@ proptest! {
         let (head, name, payload) = frame;
         let bytes = head.encode(&name, &payload);
         prop_assert_eq!(decode(&bytes[..cut.index(bytes.len())]), Ok(None));
-        let whole = Frame { head, name: &name, payload: &payload };
+        let enclosure = Enclosure::Nothing;
+        let whole = Frame { head, enclosure, name: &name, payload: &payload };
         prop_assert_eq!(decode(&bytes), Ok(Some((whole, bytes.len()))));
     }
 }
@@ -92,10 +98,10 @@ fn read(stream: &[u8], steps: &[usize]) -> Result<Vec<(Head, String, Vec<u8>)>, 
         let filled = incoming.fill(|room| {
             let count = most.min(rest.len()).min(room.len());
             room[..count].copy_from_slice(&rest[..count]);
-            Ok::<_, ()>(count)
+            Ok::<_, ()>((count, None))
         });
         rest = &rest[filled.expect("no error")..];
-        while let Some((frame, bytes)) = incoming.frame().map_err(TestCaseError::fail)? {
+        while let Some((frame, bytes, _)) = incoming.frame().map_err(TestCaseError::fail)? {
             came.push((frame.head, frame.name.to_owned(), frame.payload.to_vec()));
             let count = bytes.len();
             incoming.consume(count);

@@ -214,6 +214,9 @@ impl Control {
                 self.misbehaved(worker, format!("garbage on its mail lane: {what}"));
             }
             Message::Mail(hub::Notice::ReadToEnd { worker }) => self.announce_end(worker),
+            Message::Mail(hub::Notice::Unread(unread)) => {
+                self.parts.report.warn(unread.to_string())
+            }
             Message::Command(command) => self.take_command(command),
             Message::BranchEnded { code: 0 } => {}
             Message::BranchEnded { code } => {

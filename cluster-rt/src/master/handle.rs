@@ -3,7 +3,10 @@
 //! Holds no state of the cluster: orders go to the supervisor's thread, snapshots and events come from
 //! it. Nothing here can block or stall that thread.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::sync::{broadcast, oneshot};
 
@@ -198,6 +201,16 @@ impl Master {
         message::send(to, message)
     }
 
+    /// Sends a message from this process with a descriptor; see [`send_with_fd`](crate::send_with_fd).
+    pub fn send_with_fd<M: ClusterMessage>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+        fd: impl Into<OwnedFd>,
+    ) -> Sending {
+        message::send_with_fd(to, message, fd)
+    }
+
     /// Sends a message if there is room for it; see [`try_send`](crate::try_send).
     ///
     /// # Errors
@@ -213,6 +226,11 @@ impl Master {
     /// Sends a message to every other process of the cluster; see [`broadcast`](crate::broadcast).
     pub fn broadcast<M: ClusterMessage>(&self, message: &M) -> Sending {
         message::broadcast(message)
+    }
+
+    /// Sends a message to every other worker of a service; see [`broadcast_to`](crate::broadcast_to).
+    pub fn broadcast_to<M: ClusterMessage>(&self, service: &str, message: &M) -> Sending {
+        message::broadcast_to(service, message)
     }
 
     /// Asks a process of the cluster; see [`request`](crate::request).

@@ -13,6 +13,7 @@ pub(super) struct Account {
     pub(super) served: u64,
     /// Connections that were open in workers when they ended.
     pub(super) lost: u64,
+    pub(super) unread: u64,
     /// Workers that were spawned because another had ended.
     pub(super) respawns: u64,
     pub(super) last_exit: Option<ExitCause>,
@@ -33,10 +34,11 @@ impl Ledger {
     }
 
     /// A worker has ended, and this is what it left.
-    pub(super) fn fold(&mut self, slot: usize, lost: u64, served: u64) {
+    pub(super) fn fold(&mut self, slot: usize, lost: u64, served: u64, unread: u64) {
         let account = self.account(slot);
         account.lost = account.lost.saturating_add(lost);
         account.served = account.served.saturating_add(served);
+        account.unread = account.unread.saturating_add(unread);
     }
 
     pub(super) fn of(&self, slot: usize) -> Account {

@@ -166,6 +166,12 @@ impl Workers {
         self.row(id).map_or(0, |row| row.beat.load(Ordering::Relaxed))
     }
 
+    /// How many messages the worker could not read, as it says.
+    pub(super) fn unread(&self, id: WorkerId) -> u64 {
+        let row = self.by_id.get(&id).and_then(|w| self.scoreboard.row(w.row));
+        row.map_or(0, |row| row.unread.load(Ordering::Relaxed))
+    }
+
     /// What the worker says of its connections: open, closed. Clamped to what can be.
     pub(super) fn counts(&self, id: WorkerId) -> (u64, u64) {
         let counts = |row: &Row| {

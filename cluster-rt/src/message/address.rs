@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{Shape, ShapeNode};
+use super::{Shape, ShapeNode, shape::hash};
 use crate::{id::WorkerId, mail::Place};
 
 /// So that messages can speak of workers.
@@ -24,7 +24,8 @@ pub enum Address {
     Worker(WorkerId),
     /// The newest ready worker of a slot.
     Slot(usize),
-    /// One of the workers of a service. This version has no services, so nobody has such an address.
+    /// One of the ready workers of a service, each in turn; the sender may be one. This version has a
+    /// single service, `"main"`, of which every worker is.
     Service(&'static str),
 }
 
@@ -46,13 +47,12 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// `None` for a service.
-    pub(super) fn place(self) -> Option<Place> {
+    pub(super) fn place(self) -> Place {
         match self {
-            Self::Master => Some(Place::Master),
-            Self::Worker(worker) => Some(Place::Worker(worker)),
-            Self::Slot(slot) => Some(Place::Slot(slot as u64)),
-            Self::Service(_) => None,
+            Self::Master => Place::Master,
+            Self::Worker(worker) => Place::Worker(worker),
+            Self::Slot(slot) => Place::Slot(slot as u64),
+            Self::Service(name) => Place::Service(hash(name)),
         }
     }
 
@@ -64,3 +64,9 @@ impl Address {
         }
     }
 }
+
+/// The service of every worker of a cluster that names none: that of its function `main`.
+pub(crate) const MAIN_SERVICE: u64 = hash("main");
+
+/// Why nobody is a worker of another service.
+pub(crate) const NO_SERVICE: &str = "there is no such service";

@@ -1,6 +1,9 @@
 //! Tests of what comes to a process: mailboxes, what is kept, bounds, foreign layouts, dropped requests.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::AtomicU64,
+    time::{Duration, Instant},
+};
 
 use cluster::ClusterMessage;
 use serde::{Deserialize, Serialize};
@@ -8,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Address, Mailbox,
     office::{Office, encode},
-    post::Post,
+    post::{Post, Way},
     shape::fingerprint,
 };
 use crate::{
@@ -32,8 +35,10 @@ struct Question;
 
 fn office() -> &'static Office {
     let wake = Wake::new().expect("eventfd");
-    let post = Post::new(wake.clone(), None);
-    Box::leak(Box::new(Office::new(Place::Master, 1, Box::new(|_| Ok(())), post, wake)))
+    let post = Post::new(wake.clone(), Way::Express(Box::new(|_, _| false)));
+    let unread = Box::leak(Box::new(AtomicU64::new(0)));
+    let me = (Place::Master, 1);
+    Box::leak(Box::new(Office::new(me, Box::new(|_| Ok(())), post, wake, unread)))
 }
 
 /// A message from worker 7, of generation 2.
@@ -47,7 +52,7 @@ fn come<M: ClusterMessage>(
     let head = Head { kind, from, to, request: 5, fingerprint: fingerprint::<M>(), generation: 2 };
     let bytes = encode("send", String::new, &head, M::NAME, message).expect("small enough");
     let (frame, _) = decode(&bytes).expect("a frame").expect("all of it");
-    office.receive(&frame, now)
+    office.receive(&frame, &mut None, now)
 }
 
 /// What is in the mailbox: how many came, and how many were missed where.
@@ -129,7 +134,7 @@ fn a_full_mailbox_is_waited_for_then_lags_and_says_how_many() {
 /// Whether the asker was told that there will be no reply.
 fn is_refused(office: &Office) -> bool {
     let mut bytes = [0; 1024];
-    let count = office.post().take(&mut bytes);
+    let (count, _) = office.post().take(&mut bytes);
     let frame = decode(&bytes[..count]).expect("a frame or nothing");
     frame.is_some_and(|(frame, _)| frame.head.kind == Kind::Failed && frame.head.request == 5)
 }

@@ -12,9 +12,12 @@ use std::{
 };
 
 use super::reply::Return;
-use crate::mail::{
-    Frame, Place, WAITING_BYTES_MAX,
-    patience::{Patience, Verdict},
+use crate::{
+    mail::{
+        DESCRIPTOR_BYTES, Frame, Place, WAITING_BYTES_MAX,
+        patience::{Patience, Verdict},
+    },
+    sys::passing::Passing,
 };
 
 /// What an entry is taken to cost beside its payload, so that the bound is one on their number too.
@@ -30,14 +33,27 @@ pub(super) struct Letter {
     pub(super) fingerprint: u64,
     pub(super) generation: u32,
     pub(super) payload: Arc<[u8]>,
+    pub(super) enclosed: Enclosed,
     /// For a request: the way back, which fails the request when the last copy is dropped.
     pub(super) back: Option<Arc<Return>>,
 }
 
 impl Letter {
     fn cost(&self) -> usize {
-        self.payload.len() + ENTRY_BYTES
+        let descriptor = match self.enclosed {
+            Enclosed::Descriptor(_) => DESCRIPTOR_BYTES,
+            Enclosed::Nothing | Enclosed::Lost => 0,
+        };
+        self.payload.len() + ENTRY_BYTES + descriptor
     }
+}
+
+/// What came with a message.
+#[derive(Clone, Debug)]
+pub(super) enum Enclosed {
+    Nothing,
+    Descriptor(Arc<Passing>),
+    Lost,
 }
 
 #[derive(Debug)]
@@ -148,6 +164,9 @@ struct State {
     closed: bool,
 }
 
+/// The name of a message that was kept and dropped, and the generation of its sender.
+pub(super) type Forgotten = (Box<str>, u32);
+
 /// What nobody has subscribed to, oldest first.
 #[derive(Debug, Default)]
 struct Kept {
@@ -157,14 +176,18 @@ struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, name: &str, letter: Letter) {
+    /// Returns what was dropped for it.
+    fn add(&mut self, name: &str, letter: Letter) -> Vec<Forgotten> {
+        let mut forgotten = Vec::new();
         self.bytes += letter.cost() + name.len();
         self.letters.push_back((name.into(), letter));
         while self.bytes > WAITING_BYTES_MAX && self.letters.len() > 1 {
-            let Some((name, letter)) = self.letters.pop_front() else { return };
+            let Some((name, letter)) = self.letters.pop_front() else { break };
             self.bytes -= letter.cost() + name.len();
-            self.miss(name, 1);
+            self.miss(name.clone(), 1);
+            forgotten.push((name, letter.generation));
         }
+        forgotten
     }
 
     fn miss(&mut self, name: Box<str>, count: u64) {
@@ -220,7 +243,7 @@ impl Inbox {
         }
     }
 
-    /// Takes in a message, for each of its mailboxes.
+    /// Takes in a message, for each of its mailboxes. Returns what had to be dropped if there is none.
     ///
     /// # Errors
     /// When to try again, if one of them is full; then none has it.
@@ -229,12 +252,25 @@ impl Inbox {
         frame: &Frame<'_>,
         now: Instant,
         letter: impl FnOnce() -> Letter,
-    ) -> Result<(), Instant> {
+    ) -> Result<Vec<Forgotten>, Instant> {
         let mut state = self.lock();
         let Some(trays) = state.trays.get(frame.name) else {
-            state.kept.add(frame.name, letter());
-            return Ok(());
+            return Ok(state.kept.add(frame.name, letter()));
         };
+        if let [tray] = &trays[..] {
+            // By far the most usual.
+            match tray.judge(now) {
+                Verdict::Deliver => tray.add(Entry::Letter(letter())),
+                Verdict::Wait(until) => return Err(until),
+                Verdict::Drop => {
+                    tray.count_dropped();
+                    // Its drop may send, so not under the lock.
+                    drop(state);
+                    drop(letter());
+                }
+            }
+            return Ok(Vec::new());
+        }
         let verdicts: Vec<Verdict> = trays.iter().map(|tray| tray.judge(now)).collect();
         let until = verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Wait(until) => Some(*until),
@@ -243,17 +279,22 @@ impl Inbox {
         if let Some(until) = until.min() {
             return Err(until);
         }
-        let letter = letter();
-        for (tray, verdict) in trays.iter().zip(verdicts) {
+        let mut letter = Some(letter());
+        let last = verdicts.iter().rposition(|verdict| *verdict == Verdict::Deliver);
+        for (at, (tray, verdict)) in trays.iter().zip(verdicts).enumerate() {
             match verdict {
-                Verdict::Deliver => tray.add(Entry::Letter(letter.clone())),
+                // None is kept back, so that a descriptor need not be copied for a single mailbox.
+                Verdict::Deliver => {
+                    let copy = if last == Some(at) { letter.take() } else { letter.clone() };
+                    copy.into_iter().for_each(|letter| tray.add(Entry::Letter(letter)));
+                }
                 _ => tray.count_dropped(),
             }
         }
-        // The last copy may be the only one, whose drop sends: not under the lock.
+        // Nobody took it: its drop may send, so not under the lock.
         drop(state);
         drop(letter);
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Messages called `name` were dropped before they got here.

@@ -6,6 +6,7 @@
 use std::{
     fmt,
     marker::PhantomData,
+    os::fd::OwnedFd,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,7 +18,7 @@ use futures_core::Stream;
 use super::{
     Address, ClusterMessage,
     decoding::decode,
-    inbox::{Entry, Letter, Tray},
+    inbox::{Enclosed, Entry, Letter, Tray},
     office::Office,
     reply::Reply,
     shape::fingerprint,
@@ -34,12 +35,16 @@ pub struct Mail<M> {
     pub body: M,
     /// The way back, if it was asked as a request.
     pub reply: Reply<M>,
+    /// The descriptor that came with it, from [`send_with_fd`](crate::send_with_fd); this process's own
+    /// from now on, and closed by `exec`. If two mailboxes have the message, each has a descriptor.
+    pub fd: Option<OwnedFd>,
 }
 
 /// The messages of one type that come for this process, from [`subscribe`](crate::subscribe). Also a
 /// [`Stream`].
 ///
-/// It holds 8 MiB, counting 128 bytes beside each message, hence at most 65 536. While it is full,
+/// It holds 8 MiB, counting 128 bytes beside each message, hence at most 65 536, and 128 KiB for each
+/// descriptor, hence at most 64. While it is full,
 /// those who send to this process wait. A mailbox that is full and read from by nobody for a second
 /// lags: it alone misses what comes, until everything in it was read, and then says how many it
 /// missed.
@@ -64,8 +69,9 @@ impl<M: ClusterMessage> Mailbox<M> {
     /// part of one.
     ///
     /// # Errors
-    /// That messages were missed ([`Error::is_lagged`]), or that one cannot be read
-    /// ([`Error::is_foreign`]). Later messages come all the same.
+    /// That messages were missed ([`Error::is_lagged`]), that one cannot be read
+    /// ([`Error::is_foreign`]), or that one lost its descriptor on the way
+    /// ([`Error::is_descriptor_lost`]). Later messages come all the same.
     ///
     /// # Cancel safety
     /// Cancel-safe: a message that was not returned is returned by the next call.
@@ -125,17 +131,34 @@ impl<M> fmt::Debug for Mailbox<M> {
 /// A message out of an entry.
 fn read<M: ClusterMessage>(office: &Office, entry: Entry) -> Result<Mail<M>, Error> {
     let failed = |cause| Err(Error::new("receive", format!("`{}`", M::NAME), cause));
-    let Letter { from, fingerprint: theirs, generation, payload, back } = match entry {
+    let Letter { from, fingerprint: theirs, generation, payload, enclosed, back } = match entry {
         Entry::Letter(letter) => letter,
         Entry::Missed(count) => return failed(Cause::Lagged(count)),
     };
     let from = Address::of_sender(from);
     let failed = |cause| Err(Error::new("receive", format!("`{}` from {from}", M::NAME), cause));
     if theirs != fingerprint::<M>() {
+        office.unread(M::NAME, generation, true);
         return failed(Cause::Foreign { theirs: generation, ours: office.generation() });
     }
+    let Ok(fd) = own(enclosed) else { return failed(Cause::DescriptorLost) };
     match decode(&payload) {
-        Ok(body) => Ok(Mail { from, body, reply: Reply::new(back) }),
+        Ok(body) => Ok(Mail { from, body, reply: Reply::new(back), fd }),
         Err(what) => failed(Cause::Serde(what)),
+    }
+}
+
+/// The descriptor of one mailbox: the last to take it has the one that came, the others copies.
+fn own(enclosed: Enclosed) -> Result<Option<OwnedFd>, ()> {
+    match enclosed {
+        Enclosed::Nothing => Ok(None),
+        Enclosed::Lost => Err(()),
+        Enclosed::Descriptor(fd) => match Arc::try_unwrap(fd) {
+            Ok(fd) => Ok(fd.into_owned()),
+            // At the limit of open files there is no copy.
+            Err(shared) => {
+                shared.borrow().map(|fd| fd.try_clone_to_owned()).transpose().map_err(drop)
+            }
+        },
     }
 }

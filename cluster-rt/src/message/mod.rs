@@ -9,6 +9,7 @@ mod calls;
 mod decoding;
 #[cfg(test)]
 mod delivery_tests;
+mod ended;
 mod inbox;
 mod mailbox;
 pub(crate) mod office;
@@ -24,19 +25,24 @@ mod shapes_of_std;
 pub(crate) mod specimen;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
     address::Address,
-    calls::{broadcast, request, send, subscribe, try_send},
+    calls::{broadcast, broadcast_to, request, send, send_with_fd, subscribe, try_send},
     mailbox::{Mail, Mailbox},
     reply::Reply,
     request::Requesting,
     sending::Sending,
     shape::{Opaque, Shape, ShapeNode, hash},
 };
-pub(crate) use self::{decoding::decode, shape::fingerprint};
+pub(crate) use self::{
+    address::{MAIN_SERVICE, NO_SERVICE},
+    decoding::decode,
+    shape::fingerprint,
+};
 
 /// A type that can be sent from one process of the cluster to another.
 ///

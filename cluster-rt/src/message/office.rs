@@ -4,7 +4,7 @@
 //! in a worker, `cluster-hub` in the master) feeds it frames and takes what it sends.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -13,14 +13,16 @@ use serde::Serialize;
 use super::{
     address::Address,
     asked::Asked,
-    inbox::{Inbox, Letter},
+    ended::Ended,
+    inbox::{Enclosed, Inbox, Letter},
     post::Post,
     reply::Return,
+    unread::Unread,
 };
 use crate::{
     error::{Cause, Error},
-    mail::{self, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place},
-    sys::wake::Wake,
+    mail::{self, Enclosure, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place},
+    sys::{passing::Passing, wake::Wake},
 };
 
 static OFFICE: OnceLock<Office> = OnceLock::new();
@@ -35,6 +37,8 @@ pub(crate) struct Office {
     post: Post,
     inbox: Inbox,
     asked: Asked,
+    ended: Ended,
+    unread: Unread,
     wake: Wake,
 }
 
@@ -54,9 +58,17 @@ pub(crate) fn try_office() -> Option<&'static Office> {
 }
 
 impl Office {
-    pub(crate) fn new(me: Place, generation: u32, reach: Reach, post: Post, wake: Wake) -> Self {
+    /// `unread` is where messages that cannot be read are counted.
+    pub(crate) fn new(
+        (me, generation): (Place, u32),
+        reach: Reach,
+        post: Post,
+        wake: Wake,
+        unread: &'static AtomicU64,
+    ) -> Self {
         let (inbox, asked) = (Inbox::default(), Asked::new(wake.clone()));
-        Self { me, generation, reach, post, inbox, asked, wake }
+        let (ended, unread) = (Ended::default(), Unread::new(unread));
+        Self { me, generation, reach, post, inbox, asked, ended, unread, wake }
     }
 
     pub(super) fn me(&self) -> Place {
@@ -94,8 +106,26 @@ impl Office {
     /// # Errors
     /// Why nobody can be there.
     pub(super) fn place(&self, to: Address) -> Result<Place, &'static str> {
-        let place = to.place().ok_or("there is no such service")?;
-        (self.reach)(place).map(|()| place)
+        self.reached(to.place())
+    }
+
+    /// The same place, if somebody can be there.
+    ///
+    /// # Errors
+    /// Why nobody can.
+    pub(super) fn reached(&self, place: Place) -> Result<Place, &'static str> {
+        match place {
+            Place::Worker(worker) if self.ended.contains(worker) => Err("that worker has ended"),
+            _ => (self.reach)(place).map(|()| place),
+        }
+    }
+
+    /// A message called `name` of generation `theirs` cannot be read here, because of its layout if the
+    /// name is `known`.
+    pub(super) fn unread(&self, name: &str, theirs: u32, known: bool) {
+        if self.unread.count(name) {
+            self.post.push_now(Head::foreign(self.me, name, theirs, self.generation, known));
+        }
     }
 
     /// When `expire` has something to do.
@@ -115,23 +145,48 @@ impl Office {
         let (kind, from) = (Kind::Abandoned, self.me);
         let to = Place::Master;
         let head = Head { kind, from, to, request, fingerprint: 0, generation: 0 };
-        self.post.push_now(&head.encode("", &[]));
+        self.post.push_now(head.encode("", &[]));
+    }
+
+    /// A message was kept and dropped. If it is of our own generation, it is only late to subscribe; and
+    /// the master, which gets every broadcast, need not know them all.
+    fn count_unknown(&self, name: &str, theirs: u32) {
+        if theirs != self.generation && self.me != Place::Master {
+            self.unread(name, theirs, false);
+        }
     }
 
     /// Takes in a frame that came for this process.
     ///
     /// # Errors
     /// When to try again, if a mailbox is full.
-    pub(crate) fn receive(&'static self, frame: &Frame<'_>, now: Instant) -> Result<(), Instant> {
+    pub(crate) fn receive(
+        &'static self,
+        frame: &Frame<'_>,
+        fd: &mut Option<Passing>,
+        now: Instant,
+    ) -> Result<(), Instant> {
         let Head { kind, from, request, fingerprint, generation, .. } = frame.head;
         match kind {
-            Kind::Message | Kind::Request => self.inbox.offer(frame, now, || Letter {
-                from,
-                fingerprint,
-                generation,
-                payload: frame.payload.into(),
-                back: (kind == Kind::Request).then(|| Arc::new(Return::new(self, from, request))),
-            }),
+            Kind::Message | Kind::Request => {
+                let dropped = self.inbox.offer(frame, now, || Letter {
+                    from,
+                    fingerprint,
+                    generation,
+                    payload: frame.payload.into(),
+                    enclosed: match (frame.enclosure, fd.take()) {
+                        (Enclosure::Nothing, _) => Enclosed::Nothing,
+                        (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
+                        (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
+                    },
+                    back: (kind == Kind::Request)
+                        .then(|| Arc::new(Return::new(self, from, request))),
+                })?;
+                for (name, theirs) in dropped {
+                    self.count_unknown(&name, theirs);
+                }
+                Ok(())
+            }
             Kind::Reply => {
                 self.asked.answer(request, fingerprint, generation, frame.payload);
                 Ok(())
@@ -145,7 +200,13 @@ impl Office {
                 self.inbox.missed(frame.name, request);
                 Ok(())
             }
-            Kind::Abandoned => Ok(()),
+            Kind::Ended => {
+                if let Place::Worker(worker) = from {
+                    self.ended.add(worker);
+                }
+                Ok(())
+            }
+            Kind::Abandoned | Kind::Foreign => Ok(()),
         }
     }
 }

@@ -15,11 +15,8 @@ use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    mail::{
-        WAITING_BYTES_MAX,
-        pieces::{Parcel, Pieces},
-    },
-    sys::{socket, wake::Wake},
+    mail::{self, DESCRIPTOR_BYTES, Enclosure, WAITING_BYTES_MAX, pieces::Pieces},
+    sys::{fdpass, passing::Passing, wake::Wake},
 };
 
 /// Frames that follow each other faster than this are left to the thread that writes many at once.
@@ -32,8 +29,27 @@ pub(crate) struct Post {
     room: Arc<Semaphore>,
     /// Of the thread that takes what is queued.
     wake: Wake,
-    /// Written by callers too while nothing waits. `None` if the thread takes the bytes itself.
-    lane: Option<Arc<OwnedFd>>,
+    way: Way,
+}
+
+/// Sends a frame and its descriptor on at once; whether it did, otherwise both are as they were.
+pub(crate) type Express = Box<dyn Fn(&[u8], &mut Option<Passing>) -> bool + Send + Sync>;
+
+/// Where a caller itself may send what it has, while nothing waits.
+pub(crate) enum Way {
+    /// To the lane, where the thread writes too.
+    Lane(Arc<OwnedFd>),
+    /// In the thread's place, which otherwise takes what is queued.
+    Express(Express),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Lane(_) => "Lane",
+            Self::Express(_) => "Express",
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -45,103 +61,126 @@ struct Queue {
     written: Option<Instant>,
 }
 
+impl Queue {
+    /// Whether frames follow each other so fast that one is better left to the thread.
+    fn is_burst(&mut self, now: Instant) -> bool {
+        let last = self.written.replace(now);
+        last.is_some_and(|at| now.duration_since(at) < BURST_INTERVAL)
+    }
+}
+
 /// Room for one frame.
 pub(super) type Room = OwnedSemaphorePermit;
 
 impl Post {
-    pub(crate) fn new(wake: Wake, lane: Option<Arc<OwnedFd>>) -> Self {
+    pub(crate) fn new(wake: Wake, way: Way) -> Self {
         let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-        Self { queue: Mutex::default(), room, wake, lane }
+        Self { queue: Mutex::default(), room, wake, way }
     }
 
-    /// Room for a frame of `bytes`, now; `None` if there is none or others wait for it.
-    pub(super) fn try_room(&self, bytes: usize) -> Option<Room> {
-        Arc::clone(&self.room).try_acquire_many_owned(charge(bytes)).ok()
+    /// Room for a letter, now; `None` if there is none or others wait for it.
+    pub(super) fn try_room(&self, letter: &Sealed) -> Option<Room> {
+        Arc::clone(&self.room).try_acquire_many_owned(letter.charge()).ok()
     }
 
-    /// Room for a frame of `bytes`, when those who asked before have theirs.
-    pub(super) fn room(&self, bytes: usize) -> impl Future<Output = Option<Room>> + Send + use<> {
-        let room = Arc::clone(&self.room);
-        async move { room.acquire_many_owned(charge(bytes)).await.ok() }
+    /// Room for a letter, when those who asked before have theirs.
+    pub(super) fn room(
+        &self,
+        letter: &Sealed,
+    ) -> impl Future<Output = Option<Room>> + Send + use<> {
+        let (room, charge) = (Arc::clone(&self.room), letter.charge());
+        async move { room.acquire_many_owned(charge).await.ok() }
     }
 
-    /// Queues a user's frame.
-    pub(super) fn push(&self, frame: Vec<u8>, room: Room) {
+    /// Queues a user's letter.
+    pub(super) fn push(&self, letter: Sealed, room: Room) {
         let charged = room.num_permits();
         room.forget();
-        self.append(&Parcel::of_vec(frame), charged);
+        self.append(letter, charged);
     }
 
     /// Queues a short frame at once, room or not: of those there are no more than requests.
-    pub(super) fn push_now(&self, frame: &[u8]) {
-        self.append(&Parcel::Small(frame), 0);
+    pub(super) fn push_now(&self, frame: Vec<u8>) {
+        self.append(frame.into(), 0);
     }
 
-    fn append(&self, parcel: &Parcel<'_>, charged: usize) {
+    fn append(&self, mut letter: Sealed, charged: usize) {
         let mut queue = self.lock();
         let was_empty = queue.pieces.is_empty();
-        queue.pieces.push(parcel);
+        let by_itself = was_empty && !queue.is_burst(Instant::now());
+        if let (true, Way::Express(express)) = (by_itself, &self.way) {
+            if express(&letter.frame, &mut letter.fd) {
+                return self.room.add_permits(charged);
+            }
+        }
+        match letter.fd {
+            Some(fd) => queue.pieces.push_enclosing(letter.frame, fd),
+            None => queue.pieces.push_owned(letter.frame),
+        }
         queue.charged += charged;
         if !was_empty {
             return;
         }
-        if let Some(lane) = &self.lane {
-            let now = Instant::now();
-            let burst = queue.written.is_some_and(|at| now.duration_since(at) < BURST_INTERVAL);
-            queue.written = Some(now);
-            if !burst {
-                self.write(&mut queue, lane);
-            }
+        if let (true, Way::Lane(lane)) = (by_itself, &self.way) {
+            self.write(&mut queue, lane);
         }
-        if !queue.pieces.is_empty() {
+        let waits = !queue.pieces.is_empty();
+        // The thread that this wakes wants the lock first of all.
+        drop(queue);
+        if waits {
             self.wake.ring();
         }
     }
 
     /// Writes what the lane takes now.
     pub(crate) fn flush(&self) {
-        let Some(lane) = &self.lane else { return };
+        let Way::Lane(lane) = &self.way else { return };
         // Callers get the lock between two pieces.
         while self.write(&mut self.lock(), lane) {}
     }
 
     /// Writes one piece; whether another may follow.
     fn write(&self, queue: &mut Queue, lane: &OwnedFd) -> bool {
-        let front = queue.pieces.front();
+        let (front, fd) = queue.pieces.front();
         if front.is_empty() {
             return false;
         }
-        match socket::write(lane, front) {
-            Ok(count) => self.taken(queue, count),
+        match fdpass::write(lane, front, fd) {
+            Ok(count) => drop(self.taken(queue, count)),
             Err(Errno::AGAIN | Errno::NOBUFS) => return false,
+            Err(Errno::TOOMANYREFS) => {
+                queue.pieces.refused(Instant::now());
+                return queue.pieces.held_until().is_none();
+            }
             // The other side is gone, and this process will be: nobody waits for what is lost.
             Err(_) => {
                 queue.pieces.clear();
-                self.taken(queue, 0);
+                drop(self.taken(queue, 0));
             }
         }
         !queue.pieces.is_empty()
     }
 
-    /// Takes queued bytes, at most `buffer`.
-    pub(crate) fn take(&self, buffer: &mut [u8]) -> usize {
+    /// Takes queued bytes, at most `buffer`, with the descriptor that goes with the first.
+    pub(crate) fn take(&self, buffer: &mut [u8]) -> (usize, Option<Passing>) {
         let mut queue = self.lock();
-        let front = queue.pieces.front();
+        let (front, _) = queue.pieces.front();
         let count = front.len().min(buffer.len());
         buffer[..count].copy_from_slice(&front[..count]);
-        if count > 0 {
-            self.taken(&mut queue, count);
-        }
-        count
+        (count, self.taken(&mut queue, count))
     }
 
-    fn taken(&self, queue: &mut Queue, count: usize) {
-        if count > 0 {
-            queue.pieces.advance(count);
-        }
-        let charged = queue.charged.min(queue.pieces.len());
+    fn taken(&self, queue: &mut Queue, count: usize) -> Option<Passing> {
+        let fd = queue.pieces.advance(count);
+        let charged = queue.charged.min(queue.pieces.weight());
         self.room.add_permits(queue.charged - charged);
         queue.charged = charged;
+        fd
+    }
+
+    /// Until when nothing can be written, whatever the lane has room for.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.lock().pieces.held_until()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -153,9 +192,30 @@ impl Post {
     }
 }
 
-/// What a frame takes of the room. One that is longer than the bound goes when nothing else waits.
-fn charge(bytes: usize) -> u32 {
-    u32::try_from(bytes.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX)
+/// An encoded message, and what goes with it.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    frame: Vec<u8>,
+    fd: Option<Passing>,
+}
+
+impl From<Vec<u8>> for Sealed {
+    fn from(frame: Vec<u8>) -> Self {
+        Self { frame, fd: None }
+    }
+}
+
+impl Sealed {
+    pub(super) fn with(mut frame: Vec<u8>, fd: OwnedFd) -> Self {
+        mail::set_enclosure(&mut frame, Enclosure::Descriptor);
+        Self { frame, fd: Some(Passing::new(fd)) }
+    }
+
+    /// What it takes of the room. One that is longer than the bound goes when nothing else waits.
+    fn charge(&self) -> u32 {
+        let weight = self.frame.len() + self.fd.as_ref().map_or(0, |_| DESCRIPTOR_BYTES);
+        u32::try_from(weight.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX)
+    }
 }
 
 #[cfg(test)]
@@ -163,21 +223,29 @@ mod tests {
     use super::*;
 
     fn post() -> Post {
-        Post::new(Wake::new().expect("eventfd"), None)
+        Post::new(Wake::new().expect("eventfd"), Way::Express(Box::new(|_, _| false)))
+    }
+
+    fn letter(bytes: usize) -> Sealed {
+        vec![0; bytes].into()
+    }
+
+    fn push(post: &Post, letter: Sealed) {
+        let room = post.try_room(&letter).expect("room");
+        post.push(letter, room);
     }
 
     fn empty(post: &Post) {
-        while post.take(&mut [0; 65_536]) > 0 {}
+        while post.take(&mut [0; 65_536]).0 > 0 {}
     }
 
     #[test]
     fn room_comes_back_when_bytes_are_taken() {
         let post = post();
         for _ in 0..3 {
-            let room = post.try_room(WAITING_BYTES_MAX).expect("all of it");
-            post.push(vec![0; WAITING_BYTES_MAX], room);
-            post.push_now(b"short");
-            assert!(post.try_room(1).is_none());
+            push(&post, letter(WAITING_BYTES_MAX));
+            post.push_now(b"short".to_vec());
+            assert!(post.try_room(&letter(1)).is_none());
             empty(&post);
             assert!(post.is_empty());
         }
@@ -186,10 +254,31 @@ mod tests {
     #[test]
     fn a_frame_beyond_the_bound_goes_alone() {
         let post = post();
-        let room = post.try_room(3 * WAITING_BYTES_MAX).expect("nothing else waits");
-        post.push(vec![0; 3 * WAITING_BYTES_MAX], room);
-        assert!(post.try_room(1).is_none());
+        push(&post, letter(3 * WAITING_BYTES_MAX));
+        assert!(post.try_room(&letter(1)).is_none());
         empty(&post);
-        assert!(post.try_room(WAITING_BYTES_MAX).is_some());
+        assert!(post.try_room(&letter(WAITING_BYTES_MAX)).is_some());
+    }
+
+    #[test]
+    fn there_is_room_for_few_descriptors_and_it_comes_back() {
+        let post = post();
+        let enclosing = || {
+            let (fd, _) = crate::sys::socket::stream_pair().expect("a pair");
+            Sealed::with(vec![0; 64], fd)
+        };
+        for _ in 0..3 {
+            let mut count = 0;
+            while let Some(room) = post.try_room(&enclosing()) {
+                post.push(enclosing(), room);
+                count += 1;
+            }
+            assert_eq!(count, 63, "64 with nothing else beside them");
+            let mut buffer = [0; 65_536];
+            for _ in 0..count {
+                assert!(matches!(post.take(&mut buffer), (64, Some(_))));
+            }
+            assert!(post.try_room(&letter(WAITING_BYTES_MAX)).is_some());
+        }
     }
 }

@@ -35,7 +35,7 @@ impl Drop for Return {
         if !*self.answered.get_mut() {
             let (from, to) = (self.office.me(), self.asker);
             let frame = Head::failed(from, to, self.request, Failure::Unanswered);
-            self.office.post().push_now(&frame);
+            self.office.post().push_now(frame);
         }
     }
 }

@@ -13,7 +13,10 @@ use std::{
     time::Instant,
 };
 
-use super::{office::Office, post::Room};
+use super::{
+    office::Office,
+    post::{Room, Sealed},
+};
 use crate::error::Error;
 
 /// The future of [`send`](crate::send), [`broadcast`](crate::broadcast) and
@@ -31,7 +34,7 @@ enum State {
     Done(Option<Result<(), Error>>),
     Waiting {
         office: &'static Office,
-        frame: Vec<u8>,
+        letter: Option<Sealed>,
         room: Pin<Box<dyn Future<Output = Option<Room>> + Send>>,
     },
 }
@@ -41,16 +44,17 @@ impl Sending {
         Self(State::Done(Some(result)))
     }
 
-    /// Queues the frame, or waits for room.
-    pub(super) fn start(office: &'static Office, frame: Vec<u8>) -> Self {
-        match office.post().try_room(frame.len()) {
+    /// Queues the letter, or waits for room.
+    pub(super) fn start(office: &'static Office, letter: impl Into<Sealed>) -> Self {
+        let letter = letter.into();
+        match office.post().try_room(&letter) {
             Some(room) => {
-                office.post().push(frame, room);
+                office.post().push(letter, room);
                 Self::done(Ok(()))
             }
             None => {
-                let room = Box::pin(office.post().room(frame.len()));
-                Self(State::Waiting { office, frame, room })
+                let room = Box::pin(office.post().room(&letter));
+                Self(State::Waiting { office, letter: Some(letter), room })
             }
         }
     }
@@ -74,11 +78,11 @@ impl Future for Sending {
         match &mut self.0 {
             // Polled again after it was done: it stays done.
             State::Done(result) => Poll::Ready(result.take().unwrap_or(Ok(()))),
-            State::Waiting { office, frame, room } => {
+            State::Waiting { office, letter, room } => {
                 let Poll::Ready(room) = room.as_mut().poll(cx) else { return Poll::Pending };
                 // `None` if the outbox were closed, which it never is.
-                if let Some(room) = room {
-                    office.post().push(std::mem::take(frame), room);
+                if let Some((letter, room)) = letter.take().zip(room) {
+                    office.post().push(letter, room);
                 }
                 self.0 = State::Done(None);
                 Poll::Ready(Ok(()))

@@ -19,6 +19,8 @@ use rustix::{
     },
 };
 
+use super::{passing::Passing, socket};
+
 /// The most descriptors that travel on one packet.
 pub(crate) const FDS_MAX: usize = 4;
 
@@ -70,6 +72,32 @@ pub(crate) fn send_some(
             done => return done,
         }
     }
+}
+
+/// Writes as much of `bytes` as a stream socket takes, with `fd` on the first byte.
+pub(crate) fn write(
+    socket: impl AsFd,
+    bytes: &[u8],
+    fd: Option<BorrowedFd<'_>>,
+) -> Result<usize, Errno> {
+    match fd {
+        None => socket::write(socket, bytes),
+        Some(fd) => send_some(socket, bytes, &[fd]),
+    }
+}
+
+/// Reads what a stream socket has, at most `buffer`, and the descriptor that came with one of the bytes;
+/// 0 is its end. A read ends with the bytes that were written together with a descriptor, so it never
+/// brings those of two writes; of more than one the first is kept.
+pub(crate) fn read(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+) -> Result<(usize, Option<Passing>), Errno> {
+    let packet = receive(socket, buffer)?;
+    let mut fds = packet.fds.into_iter().map(Passing::new);
+    let first = fds.next();
+    fds.for_each(drop);
+    Ok((packet.bytes, first))
 }
 
 /// Receives one packet into `buffer`.

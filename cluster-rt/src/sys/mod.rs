@@ -12,6 +12,7 @@ pub(crate) mod credentials;
 pub(crate) mod fdpass;
 pub(crate) mod fork;
 pub(crate) mod inherited;
+pub(crate) mod passing;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod signal;

@@ -121,6 +121,20 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Lets `f` run when this process ends by `exit(3)`, which is what `std::process::exit` calls, on the
+/// thread that does. A process that is forked from here without exec runs it too.
+///
+/// # Errors
+/// There is no memory for it.
+pub(crate) fn at_exit(f: extern "C" fn()) -> io::Result<()> {
+    // SAFETY: a function of the program, which is never unloaded; of a panic in it an `extern "C"`
+    // function makes an abort.
+    match unsafe { libc::atexit(f) } {
+        0 => Ok(()),
+        _ => Err(io::ErrorKind::OutOfMemory.into()),
+    }
+}
+
 /// Whether the process was started from a terminal that has gone away since.
 pub(crate) fn terminal_is_gone() -> bool {
     // ENXIO: there is no controlling terminal (tty(4)).

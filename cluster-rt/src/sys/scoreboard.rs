@@ -31,6 +31,8 @@ pub(crate) struct Row {
     pub(crate) served: AtomicU64,
     /// The heartbeat: counted up by a task of the worker's runtime; 0 before the first.
     pub(crate) beat: AtomicU64,
+    /// Messages that came and could not be read.
+    pub(crate) unread: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -69,7 +71,8 @@ impl Scoreboard {
     /// A scoreboard of one process.
     pub(crate) fn private() -> Self {
         let rows = [const {
-            Row { active: AtomicU64::new(0), served: AtomicU64::new(0), beat: AtomicU64::new(0) }
+            let [active, served, beat, unread] = [const { AtomicU64::new(0) }; 4];
+            Row { active, served, beat, unread }
         }; ROWS];
         Self(Box::leak(Box::new(Board { rows })))
     }
@@ -98,6 +101,7 @@ impl Row {
         self.active.store(0, Ordering::Relaxed);
         self.served.store(0, Ordering::Relaxed);
         self.beat.store(0, Ordering::Relaxed);
+        self.unread.store(0, Ordering::Relaxed);
     }
 }
 

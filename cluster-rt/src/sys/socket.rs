@@ -245,18 +245,6 @@ mod bpf {
     pub(super) const RETURN: u16 = 0x06;
 }
 
-/// Reads what a stream socket has, at most `buffer`; 0 is its end.
-pub(crate) fn read(socket: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    use rustix::net::{RecvFlags, recv};
-    loop {
-        match recv(&socket, &mut *buffer, RecvFlags::DONTWAIT) {
-            Ok((bytes, _)) => return Ok(bytes),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Writes as much of `bytes` as a stream socket takes.
 pub(crate) fn write(socket: impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
     use rustix::net::{SendFlags, send};

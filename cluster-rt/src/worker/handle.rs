@@ -2,7 +2,7 @@
 //!
 //! Process-wide and valid on any thread: there is one worker in a process.
 
-use std::fmt;
+use std::{fmt, os::fd::OwnedFd};
 
 use super::{
     current::{Current, try_current},
@@ -81,6 +81,16 @@ impl Worker {
         message::send(to, message)
     }
 
+    /// Sends a message from this process with a descriptor; see [`send_with_fd`](crate::send_with_fd).
+    pub fn send_with_fd<M: ClusterMessage>(
+        &self,
+        to: impl Into<Address>,
+        message: &M,
+        fd: impl Into<OwnedFd>,
+    ) -> Sending {
+        message::send_with_fd(to, message, fd)
+    }
+
     /// Sends a message if there is room for it; see [`try_send`](crate::try_send).
     ///
     /// # Errors
@@ -96,6 +106,11 @@ impl Worker {
     /// Sends a message to every other process of the cluster; see [`broadcast`](crate::broadcast).
     pub fn broadcast<M: ClusterMessage>(&self, message: &M) -> Sending {
         message::broadcast(message)
+    }
+
+    /// Sends a message to every other worker of a service; see [`broadcast_to`](crate::broadcast_to).
+    pub fn broadcast_to<M: ClusterMessage>(&self, service: &str, message: &M) -> Sending {
+        message::broadcast_to(service, message)
     }
 
     /// Asks a process of the cluster; see [`request`](crate::request).

@@ -7,7 +7,10 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -19,11 +22,12 @@ use crate::{
     id::WorkerId,
     mail::{Place, incoming::Incoming},
     message::{
+        MAIN_SERVICE, NO_SERVICE,
         office::{self, Office, Reach},
-        post::Post,
+        post::{Post, Way},
     },
     sys::{
-        signal, socket,
+        fdpass, process, signal, socket,
         wake::{Wake, poll_until},
     },
 };
@@ -35,33 +39,52 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const FLUSH_LOOK: Duration = Duration::from_millis(2);
 
 /// Opens the office of a worker that has a master.
-pub(super) fn open(identity: Identity, lane: OwnedFd) -> io::Result<()> {
+pub(super) fn open(
+    identity: Identity,
+    unread: &'static AtomicU64,
+    lane: OwnedFd,
+) -> io::Result<()> {
     let lane = Arc::new(lane);
-    let reach: Reach = Box::new(|_| Ok(()));
-    start(identity, reach, Arc::clone(&lane), lane)
+    let reach: Reach = Box::new(|place| match place {
+        Place::Service(service) | Place::Workers(service) if service != MAIN_SERVICE => {
+            Err(NO_SERVICE)
+        }
+        // Whether anybody is there, the hub knows.
+        _ => Ok(()),
+    });
+    start(identity, unread, reach, Arc::clone(&lane), lane)
 }
 
 /// Opens the office of a worker that is alone: what it sends comes back to it, and there is nobody else.
-pub(super) fn open_alone(identity: Identity) -> io::Result<()> {
+pub(super) fn open_alone(identity: Identity, unread: &'static AtomicU64) -> io::Result<()> {
     let (out, back) = socket::stream_pair()?;
-    let own = [Place::Worker(identity.id), Place::Slot(identity.slot as u64)];
-    let reach: Reach = Box::new(move |place| {
-        let alone = "this process is a cluster of its own (workers = 0)";
-        own.contains(&place).then_some(()).ok_or(alone)
+    let slot = Place::Slot(identity.slot as u64);
+    let own = [Place::Worker(identity.id), slot, Place::Service(MAIN_SERVICE)];
+    let reach: Reach = Box::new(move |place| match place {
+        Place::Workers(MAIN_SERVICE) => Ok(()),
+        place if own.contains(&place) => Ok(()),
+        Place::Service(_) | Place::Workers(_) => Err(NO_SERVICE),
+        _ => Err("this process is a cluster of its own (workers = 0)"),
     });
-    start(identity, reach, Arc::new(out), Arc::new(back))
+    start(identity, unread, reach, Arc::new(out), Arc::new(back))
 }
 
 fn start(
     Identity { id, generation, .. }: Identity,
+    unread: &'static AtomicU64,
     reach: Reach,
     writes: Arc<OwnedFd>,
     reads: Arc<OwnedFd>,
 ) -> io::Result<()> {
     let wake = Wake::new()?;
-    let post = Post::new(wake.clone(), Some(Arc::clone(&writes)));
-    let office =
-        office::open(Office::new(Place::Worker(id), generation, reach, post, wake.clone()));
+    let post = Post::new(wake.clone(), Way::Lane(Arc::clone(&writes)));
+    let office = office::open(Office::new(
+        (Place::Worker(id), generation),
+        reach,
+        post,
+        wake.clone(),
+        unread,
+    ));
     let carrying = Carrying {
         worker: id,
         office,
@@ -75,7 +98,7 @@ fn start(
         signal::block_on_this_thread();
         carrying.run();
     })?;
-    Ok(())
+    flush_at_exit()
 }
 
 struct Carrying {
@@ -93,43 +116,48 @@ struct Carrying {
 impl Carrying {
     fn run(mut self) {
         loop {
-            self.sleep();
-            self.wake.hush();
+            if self.sleep() {
+                self.wake.hush();
+            }
             self.office.post().flush();
             self.read();
             self.office.expire(Instant::now());
         }
     }
 
-    fn sleep(&self) {
+    /// Sleeps until there is something to do; whether somebody rang.
+    fn sleep(&self) -> bool {
         let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
         if let Some(reads) = self.reads.as_ref().filter(|_| self.full_until.is_none()) {
             fds.push(PollFd::new(reads, PollFlags::IN));
         }
-        if !self.office.post().is_empty() {
+        let held_until = self.office.post().held_until();
+        if held_until.is_none() && !self.office.post().is_empty() {
             fds.push(PollFd::new(&self.writes, PollFlags::OUT));
         }
-        let deadline = [self.office.next_deadline(), self.full_until];
+        let deadline = [self.office.next_deadline(), self.full_until, held_until];
         if poll_until(&mut fds, deadline.into_iter().flatten().min()).is_err() {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             thread::sleep(FLUSH_LOOK);
         }
+        !fds[0].revents().is_empty()
     }
 
     /// Reads once, and takes in what that completes.
     fn read(&mut self) {
         if self.full_until.take().is_none() {
             let Some(reads) = &self.reads else { return };
-            match self.incoming.fill(|buffer| socket::read(reads, buffer)) {
+            match self.incoming.fill(|buffer| fdpass::read(reads, buffer)) {
                 Ok(1..) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
                 // The master is gone, and this process will be.
                 Ok(0) | Err(_) => self.reads = None,
             }
         }
+        let now = Instant::now();
         loop {
-            let (frame, length) = match self.incoming.frame() {
-                Ok(Some((frame, bytes))) => (frame, bytes.len()),
+            let (frame, length, fd) = match self.incoming.frame() {
+                Ok(Some((frame, bytes, fd))) => (frame, bytes.len(), fd),
                 Ok(None) => return,
                 Err(what) => {
                     complain(&format!("worker {}: garbage on its mail lane: {what}", self.worker));
@@ -137,7 +165,7 @@ impl Carrying {
                     return;
                 }
             };
-            if let Err(until) = self.office.receive(&frame, Instant::now()) {
+            if let Err(until) = self.office.receive(&frame, fd, now) {
                 self.full_until = Some(until);
                 return;
             }
@@ -146,8 +174,26 @@ impl Carrying {
     }
 }
 
-/// Waits until what this worker has sent is on its way.
+/// The process whose outbox is flushed at its exit; 0 when that is done.
+static FLUSHES: AtomicU32 = AtomicU32::new(0);
+
+/// From now on the end of this process waits as [`flush`] does, also if it is `std::process::exit`.
+fn flush_at_exit() -> io::Result<()> {
+    extern "C" fn at_exit() {
+        // A child that was forked without exec has a copy of the outbox, which is not its to send.
+        if FLUSHES.load(Ordering::Relaxed) == std::process::id() {
+            flush();
+        }
+    }
+    FLUSHES.store(std::process::id(), Ordering::Relaxed);
+    process::at_exit(at_exit)
+}
+
+/// Waits until what this worker has sent is on its way; once, so that an end waits no longer than it may.
 pub(super) fn flush() {
+    if FLUSHES.swap(0, Ordering::Relaxed) == 0 {
+        return;
+    }
     let Some(office) = office::try_office() else { return };
     let deadline = Instant::now() + FLUSH_TIMEOUT;
     office.post().flush();

@@ -84,7 +84,8 @@ where
         Ok(current) => current::set(current),
         Err(error) => return complain(&format!("worker {}: {error}", seed.worker)),
     };
-    let started = mail::open(identity, seed.mail).and_then(|()| orders::start(current, diverted));
+    let started = mail::open(identity, &row.unread, seed.mail)
+        .and_then(|()| orders::start(current, diverted));
     if let Err(error) = started {
         return complain(&format!("worker {}: thread: {error}", seed.worker));
     }

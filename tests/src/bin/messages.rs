@@ -1,6 +1,6 @@
 //! Workers and master that send each other messages; the first argument says which.
 //!
-//! What is received and what fails is printed. The master begins when every worker is ready.
+//! What is received and what fails is printed; `numbered` takes how many each sends. The master begins when every worker is ready.
 
 use std::{io, time::Duration};
 
@@ -108,7 +108,7 @@ async fn follow(scene: &str, worker: Worker) -> io::Result<()> {
     cluster::set_ready();
     let begin = begun.recv().await.expect("a master")?.body;
     if scene == "numbered" {
-        for number in 0..1000 {
+        for number in 0..numbers() {
             broadcast(&Numbered(number)).await?;
         }
         count_numbered(&format!("slot {slot}"), begin.workers.len() as u64).await;
@@ -169,12 +169,17 @@ async fn alone() -> io::Result<()> {
 
 const HOURS: Duration = Duration::from_secs(7200);
 
-/// Reads what `senders` of 1000 each have sent, and checks that each one's are in order.
+/// How many each sends.
+fn numbers() -> u64 {
+    std::env::args().nth(2).map_or(1000, |n| n.parse().expect("a number"))
+}
+
+/// Reads what the others have sent, and checks that each one's are in order.
 async fn count_numbered(who: &str, processes: u64) {
     let senders = if who == "master" { processes } else { processes - 1 };
     let mut numbered = subscribe::<Numbered>();
     let mut next = std::collections::BTreeMap::new();
-    for _ in 0..senders * 1000 {
+    for _ in 0..senders * numbers() {
         let mail = numbered.recv().await.expect("a cluster").expect("nothing is missed");
         let Address::Worker(from) = mail.from else { panic!("from {}", mail.from) };
         let expected = next.entry(from).or_insert(0);

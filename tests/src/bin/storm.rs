@@ -11,8 +11,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, ClusterMessage)]
 struct Begin;
 
+/// A text, since that is encoded as a whole and not byte by byte.
 #[derive(Serialize, Deserialize, ClusterMessage)]
 struct Gust(u64, String);
+
+fn text() -> String {
+    "x".repeat(65_536)
+}
 
 #[cluster::main(workers = 4)]
 async fn main(role: Role) -> io::Result<()> {
@@ -43,7 +48,7 @@ async fn follow(worker: Worker, count: u64) -> io::Result<()> {
     if slot == 0 {
         subscribe::<Begin>().recv().await.expect("a master")?;
         for number in 0..count {
-            broadcast(&Gust(number, "1".repeat(65_536))).await?;
+            broadcast(&Gust(number, text())).await?;
         }
         println!("all is sent");
     } else {
@@ -54,13 +59,13 @@ async fn follow(worker: Worker, count: u64) -> io::Result<()> {
 }
 
 async fn endure(who: &str, count: u64) -> io::Result<()> {
-    let (mut came, mut missed, mut next) = (0, 0, 0);
+    let (mut came, mut missed, mut next, text) = (0, 0, 0, text());
     let mut gusts = subscribe::<Gust>();
     while came + missed < count {
         match gusts.recv().await.expect("a cluster") {
             Ok(mail) => {
                 assert_eq!(mail.body.0, next, "{who} has {came}, missed {missed}");
-                assert!(mail.body.1.bytes().all(|byte| byte == b'1'));
+                assert!(mail.body.1 == text, "{who}: number {next} is damaged");
                 came += 1;
                 next += 1;
             }

@@ -1,4 +1,5 @@
-//! A binary that is started by hand with the handover variable set says so and exits 78.
+//! A binary that is started by hand with the handover variable set says so and exits 78. The variable begins
+//! with the protocol version.
 
 use std::{
     os::fd::OwnedFd,

@@ -38,7 +38,8 @@ impl Control {
         let known: Vec<Known> = supervisor.workers().collect();
         let departed = known.iter().filter(|k| supervisor.is_departed(k.worker)).count();
         let slots = (0..supervisor.target()).map(|slot| self.slot_stats(slot, &known)).collect();
-        Stats { generation: supervisor.generation(), departed, slots }
+        let (generation, unread) = (supervisor.generation(), self.parts.hub.unread());
+        Stats { generation, departed, unread, slots }
     }
 
     fn slot_stats(&self, slot: usize, known: &[Known]) -> SlotStats {
@@ -50,6 +51,7 @@ impl Control {
             of_slot().map(counts).fold((0_u64, account.served), |sum, (a, s)| {
                 (sum.0.saturating_add(a), sum.1.saturating_add(s))
             });
+        let unread = of_slot().map(|k| self.parts.workers.unread(k.worker));
         let berths = of_slot().filter_map(|k| self.berth_of(k.worker));
         SlotStats {
             slot,
@@ -62,6 +64,7 @@ impl Control {
             served,
             lost: account.lost,
             waiting: berths.map(|berth| self.listeners.waiting(berth)).sum(),
+            unread: unread.fold(account.unread, u64::saturating_add),
             respawns: account.respawns,
             last_exit: account.last_exit,
             heartbeat_age: sitting.and_then(|k| k.silent),

@@ -34,10 +34,11 @@ impl Control {
     pub(super) fn announce_end(&mut self, worker: WorkerId) {
         let Some(Reaped { status, .. }) = self.reaped.remove(&worker) else { return };
         let (lost, served) = self.parts.workers.counts(worker);
+        let unread = self.parts.workers.unread(worker);
         if let Some(handle) = self.parts.workers.by_id.get(&worker) {
             // First, so that the slot's next worker finds its berth free.
             self.berths.leave(worker, handle.berth);
-            self.ledger.fold(handle.slot, lost, served);
+            self.ledger.fold(handle.slot, lost, served, unread);
         }
         self.feed(Input::Reaped { worker, status, lost });
         if let Some(gone) = self.parts.workers.remove(worker) {

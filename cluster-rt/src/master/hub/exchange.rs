@@ -6,75 +6,28 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 
+use super::{directory::Directory, foreign::Foreign};
 use crate::{
     id::WorkerId,
     mail::{
-        Failure, Frame, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX, decode,
+        self, Enclosure, Failure, Frame, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX,
+        decode,
         patience::{Patience, Verdict},
         pieces::{Parcel, Pieces},
     },
+    sys::passing::Passing,
 };
 
 /// Beyond the bound there is room for the failures of all requests that one worker may have open; a
 /// worker to which more is due has not asked in good faith.
-const FAILURES_BYTES_MAX: usize = 1024 * 1024;
+const NOTICES_BYTES_MAX: usize = 1024 * 1024;
 
 /// Messages by name of which is counted how many were dropped.
 const DROPPED_NAMES_MAX: usize = 256;
-
-/// What is known of a worker that lives.
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    slot: u64,
-    ready: bool,
-    draining: bool,
-}
-
-/// The workers that live, for the hub and for whoever sends in the master.
-#[derive(Debug, Default)]
-pub(super) struct Directory(Mutex<BTreeMap<WorkerId, Member>>);
-
-impl Directory {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Member>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn add(&self, worker: WorkerId, slot: usize) {
-        let member = Member { slot: slot as u64, ready: false, draining: false };
-        self.lock().insert(worker, member);
-    }
-
-    pub(super) fn set_ready(&self, worker: WorkerId) {
-        if let Some(member) = self.lock().get_mut(&worker) {
-            member.ready = true;
-        }
-    }
-
-    pub(super) fn set_draining(&self, worker: WorkerId) {
-        if let Some(member) = self.lock().get_mut(&worker) {
-            member.draining = true;
-        }
-    }
-
-    pub(super) fn remove(&self, worker: WorkerId) {
-        self.lock().remove(&worker);
-    }
-
-    pub(super) fn contains(&self, worker: WorkerId) -> bool {
-        self.lock().contains_key(&worker)
-    }
-
-    /// The newest ready worker of a slot; one that drains only if there is no other.
-    pub(super) fn in_slot(&self, slot: u64) -> Option<WorkerId> {
-        let members = self.lock();
-        let ready = members.iter().filter(|(_, m)| m.slot == slot && m.ready);
-        ready.max_by_key(|(id, m)| (!m.draining, **id)).map(|(&id, _)| id)
-    }
-}
 
 /// What waits for one worker.
 #[derive(Debug, Default)]
@@ -102,6 +55,20 @@ impl Line {
         }
     }
 
+    fn push(&mut self, parcel: &Parcel<'_>, fd: &mut Option<Passing>) {
+        match fd.take() {
+            Some(fd) => self.outbox.push_enclosing(parcel.bytes().to_vec(), fd),
+            None => self.outbox.push(parcel),
+        }
+    }
+
+    /// Takes a short frame of the hub's own, for which there is room beyond the bound.
+    fn push_notice(&mut self, parcel: &Parcel<'_>) {
+        if !self.closed && self.outbox.weight() < WAITING_BYTES_MAX + NOTICES_BYTES_MAX {
+            self.outbox.push(parcel);
+        }
+    }
+
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.outbox.clear();
@@ -121,19 +88,24 @@ impl Line {
 #[derive(Debug)]
 pub(super) struct Parked {
     frame: Arc<Vec<u8>>,
+    fd: Option<Passing>,
     pending: Vec<Place>,
     /// When to try again at the latest.
     pub(super) until: Instant,
 }
 
 /// Takes in a frame for the master itself; an error says when to try again.
-pub(super) type Local = Box<dyn FnMut(&Frame<'_>, Instant) -> Result<(), Instant> + Send>;
+pub(super) type Local =
+    Box<dyn FnMut(&Frame<'_>, &mut Option<Passing>, Instant) -> Result<(), Instant> + Send>;
 
 pub(super) struct Exchange {
     directory: Arc<Directory>,
     pub(super) lines: BTreeMap<WorkerId, Line>,
     /// By asker and number: who is to answer.
     open: HashMap<(Place, u64), WorkerId>,
+    /// The highest identity that there was.
+    newest: WorkerId,
+    pub(super) foreign: Foreign,
     local: Local,
 }
 
@@ -145,10 +117,17 @@ impl std::fmt::Debug for Exchange {
 
 impl Exchange {
     pub(super) fn new(directory: Arc<Directory>, local: Local) -> Self {
-        Self { directory, lines: BTreeMap::new(), open: HashMap::new(), local }
+        Self {
+            directory,
+            lines: BTreeMap::new(),
+            open: HashMap::new(),
+            newest: MASTER,
+            foreign: Foreign::default(),
+            local,
+        }
     }
 
-    /// Moves a frame to whom it is for; what has to wait comes back.
+    /// Moves a frame to whom it is for, with its descriptor; what has to wait comes back.
     ///
     /// # Errors
     /// What the sender may not send.
@@ -157,6 +136,7 @@ impl Exchange {
         from: Place,
         frame: &Frame<'_>,
         bytes: &[u8],
+        fd: &mut Option<Passing>,
         now: Instant,
     ) -> Result<Option<Parked>, String> {
         let Head { kind, to, request, .. } = frame.head;
@@ -165,8 +145,8 @@ impl Exchange {
         }
         let receivers = match kind {
             Kind::Message => self.receivers(from, to),
-            Kind::Request if to == Place::Everyone => {
-                return Err("a request to everyone".to_owned());
+            Kind::Request if to.is_many() => {
+                return Err("a request to many".to_owned());
             }
             Kind::Request => match self.begin_request(from, to, request) {
                 Ok(receiver) => vec![receiver],
@@ -186,10 +166,22 @@ impl Exchange {
                 self.forget_request(from, request);
                 return Ok(None);
             }
-            Kind::Lagged => return Err("a frame that only the master sends".to_owned()),
+            Kind::Foreign => {
+                self.foreign.note(from, frame);
+                return Ok(None);
+            }
+            Kind::Lagged | Kind::Ended => {
+                return Err("a frame that only the master sends".to_owned());
+            }
         };
-        let parcel = Parcel::of(bytes);
-        Ok(self.deliver(frame, &parcel, receivers, now))
+        if frame.enclosure == Enclosure::Descriptor && fd.is_none() {
+            // This process had no room for it, or it never was.
+            let mut bytes = bytes.to_vec();
+            mail::set_enclosure(&mut bytes, Enclosure::Lost);
+            let frame = Frame { enclosure: Enclosure::Lost, ..*frame };
+            return Ok(self.deliver(&frame, &Parcel::of(&bytes), fd, receivers, now));
+        }
+        Ok(self.deliver(frame, &Parcel::of(bytes), fd, receivers, now))
     }
 
     /// Tries again; what still has to wait comes back.
@@ -197,7 +189,20 @@ impl Exchange {
         let parcel = Parcel::Shared(Arc::clone(&parked.frame));
         // It was decoded before.
         let Ok(Some((frame, _))) = decode(&parked.frame) else { return None };
-        self.deliver(&frame, &parcel, parked.pending, now)
+        let mut fd = parked.fd;
+        self.deliver(&frame, &parcel, &mut fd, parked.pending, now)
+    }
+
+    /// The one worker that a frame is for, if nothing waits for it and the frame can end nowhere else.
+    pub(super) fn idle_receiver(&self, head: &Head) -> Option<WorkerId> {
+        let worker = match (head.kind, head.to) {
+            (Kind::Message | Kind::Reply | Kind::Failed, Place::Worker(worker)) => worker,
+            (Kind::Message, Place::Slot(slot)) => self.directory.in_slot(slot)?,
+            _ => return None,
+        };
+        // One that is not here may be about to be.
+        let line = self.lines.get(&worker)?;
+        (!line.closed && line.outbox.is_empty()).then_some(worker)
     }
 
     /// The processes behind an address.
@@ -210,7 +215,14 @@ impl Exchange {
             Place::Slot(slot) => {
                 self.directory.in_slot(slot).map(Place::Worker).into_iter().collect()
             }
-            place => vec![place],
+            Place::Service(service) => {
+                self.directory.next_of(service).map(Place::Worker).into_iter().collect()
+            }
+            Place::Workers(service) => {
+                let workers = self.directory.all_of(service).into_iter().map(Place::Worker);
+                workers.filter(|&place| place != from).collect()
+            }
+            Place::Master | Place::Worker(_) => vec![to],
         }
     }
 
@@ -271,30 +283,27 @@ impl Exchange {
     fn bounce(&mut self, asker: Place, request: u64, failure: Failure, now: Instant) {
         let bytes = Head::failed(Place::Master, asker, request, failure);
         let Ok(Some((frame, _))) = decode(&bytes) else { return };
-        self.deliver(&frame, &Parcel::Small(&bytes), vec![asker], now);
+        self.deliver(&frame, &Parcel::Small(&bytes), &mut None, vec![asker], now);
     }
 
     fn deliver(
         &mut self,
         frame: &Frame<'_>,
         parcel: &Parcel<'_>,
+        fd: &mut Option<Passing>,
         receivers: Vec<Place>,
         now: Instant,
     ) -> Option<Parked> {
         let mut pending = Vec::new();
         let mut until: Option<Instant> = None;
         for receiver in receivers {
-            if let Err(at) = self.hand_over(frame, parcel, receiver, now) {
+            if let Err(at) = self.hand_over(frame, parcel, fd, receiver, now) {
                 pending.push(receiver);
                 until = Some(until.map_or(at, |until| until.min(at)));
             }
         }
         let until = until?;
-        let frame = match parcel {
-            Parcel::Shared(frame) => Arc::clone(frame),
-            Parcel::Small(frame) => Arc::new(frame.to_vec()),
-        };
-        Some(Parked { frame, pending, until })
+        Some(Parked { frame: parcel.to_shared(), fd: fd.take(), pending, until })
     }
 
     /// Gives a frame to one receiver; an error says when to try again.
@@ -302,10 +311,11 @@ impl Exchange {
         &mut self,
         frame: &Frame<'_>,
         parcel: &Parcel<'_>,
+        fd: &mut Option<Passing>,
         receiver: Place,
         now: Instant,
     ) -> Result<(), Instant> {
-        let Place::Worker(worker) = receiver else { return (self.local)(frame, now) };
+        let Place::Worker(worker) = receiver else { return (self.local)(frame, fd, now) };
         let Head { kind, from, request, .. } = frame.head;
         let asked = kind == Kind::Request;
         let Some(line) = self.lines.get_mut(&worker).filter(|line| !line.closed) else {
@@ -313,16 +323,15 @@ impl Exchange {
             if asked && self.end_request(from, request, receiver) {
                 self.bounce(from, request, Failure::Gone, now);
             }
+            self.tell_ended(worker, from);
             return Ok(());
         };
         if kind == Kind::Failed {
-            if line.outbox.len() < WAITING_BYTES_MAX + FAILURES_BYTES_MAX {
-                line.outbox.push(parcel);
-            }
+            line.push_notice(parcel);
             return Ok(());
         }
-        match line.patience.judge(line.outbox.len() < WAITING_BYTES_MAX, now) {
-            Verdict::Deliver => line.outbox.push(parcel),
+        match line.patience.judge(line.outbox.weight() < WAITING_BYTES_MAX, now) {
+            Verdict::Deliver => line.push(parcel, fd),
             Verdict::Wait(until) => return Err(until),
             Verdict::Drop if kind == Kind::Reply => {
                 self.bounce(receiver, request, Failure::Dropped, now);
@@ -337,9 +346,30 @@ impl Exchange {
         Ok(())
     }
 
-    /// A worker has ended: what it was asked fails at once, what it asked is forgotten.
+    /// A worker is to be.
+    pub(super) fn add(&mut self, worker: WorkerId) {
+        self.lines.entry(worker).or_default();
+        self.newest = self.newest.max(worker);
+    }
+
+    /// Tells who sent something to a worker that it has ended; of one that never was nothing is known.
+    fn tell_ended(&mut self, worker: WorkerId, to: Place) {
+        let Place::Worker(other) = to else { return };
+        if worker > self.newest || self.lines.contains_key(&worker) {
+            return;
+        }
+        if let Some(line) = self.lines.get_mut(&other) {
+            line.push_notice(&Parcel::Small(&Head::ended(worker, to)));
+        }
+    }
+
+    /// A worker has ended: what it was asked fails at once, what it asked is forgotten, and the others
+    /// know.
     pub(super) fn ended(&mut self, worker: WorkerId, now: Instant) {
         self.lines.remove(&worker);
+        for (&other, line) in &mut self.lines {
+            line.push_notice(&Parcel::Small(&Head::ended(worker, Place::Worker(other))));
+        }
         let me = Place::Worker(worker);
         self.open.retain(|(asker, _), _| *asker != me);
         let orphaned: Vec<(Place, u64)> =

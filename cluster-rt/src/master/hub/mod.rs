@@ -1,37 +1,47 @@
-//! The hub's thread: reads and writes the workers' mail lanes, and the master's own outbox.
+//! The hub's thread, and the others' way to it.
 //!
-//! Never waits for a process: every socket is non-blocking. A sender whose frame has to wait is not read
-//! meanwhile. What cannot be a frame ends its sender, by way of the supervisor's thread, and nothing
-//! else. Who gets what is decided in [`exchange`].
+//! Never waits for a process: every socket is non-blocking. What the thread does each time that it wakes is
+//! [`carrying`]'s; who gets what is decided in [`exchange`].
 
+mod carrying;
+mod directory;
 mod exchange;
+mod foreign;
+mod lane;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     io,
     os::fd::OwnedFd,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags},
-    io::Errno,
-};
+use rustix::event::{PollFd, PollFlags};
 
-use self::exchange::{Directory, Exchange, Parked};
+use self::{
+    carrying::{Carrying, Express},
+    directory::Directory,
+    exchange::Exchange,
+    foreign::Unread,
+};
 use crate::{
     id::WorkerId,
-    mail::{Frame, MESSAGE_BYTES_MAX, Place, WAITING_BYTES_MAX, incoming::Incoming},
+    mail::{Frame, Place},
     message::{
+        MAIN_SERVICE, NO_SERVICE,
         office::{self, Office, Reach},
-        post::Post,
+        post::{Post, Way},
     },
     sys::{
-        signal, socket,
+        passing::Passing,
+        signal,
         wake::{Wake, poll_until},
     },
 };
@@ -54,7 +64,12 @@ pub(super) enum Notice {
     Garbage { worker: WorkerId, what: String },
     /// Everything that a reaped worker had sent has been routed.
     ReadToEnd { worker: WorkerId },
+    /// Somebody could not read a message, the first of its name.
+    Unread(Unread),
 }
+
+/// Messages that the master's own mailboxes could not read.
+static UNREAD: AtomicU64 = AtomicU64::new(0);
 
 /// The others' way to the hub.
 #[derive(Clone, Debug)]
@@ -79,27 +94,28 @@ impl Hub {
             Place::Slot(slot) if members.in_slot(slot).is_none() => {
                 Err("no worker of that slot is ready")
             }
+            Place::Service(service) | Place::Workers(service) if service != MAIN_SERVICE => {
+                Err(NO_SERVICE)
+            }
+            Place::Service(service) if !members.is_served(service) => {
+                Err("no worker of that service is ready")
+            }
             _ => Ok(()),
         });
-        let post = Post::new(wake.clone(), None);
-        let office =
-            office::open(Office::new(Place::Master, generation, reach, post, wake.clone()));
+        let local = Box::new(move |frame: &Frame<'_>, fd: &mut Option<Passing>, now| {
+            // Nothing is routed before it is open.
+            office::try_office().map_or(Ok(()), |office| office.receive(frame, fd, now))
+        });
+        let exchange = Exchange::new(Arc::clone(&directory), local);
+        let carrying = Arc::new(Mutex::new(Carrying::new(exchange, Box::new(tell))));
+        let post = Post::new(wake.clone(), express(&carrying, &wake));
+        let me = (Place::Master, generation);
+        let office = office::open(Office::new(me, reach, post, wake.clone(), &UNREAD));
         let (orders, inbox) = mpsc::channel();
-        let local = Box::new(move |frame: &Frame<'_>, now| office.receive(frame, now));
-        let carrying = Carrying {
-            inbox,
-            wake: wake.clone(),
-            office,
-            exchange: Exchange::new(Arc::clone(&directory), local),
-            lanes: BTreeMap::new(),
-            own: Sender::default(),
-            turn: WorkerId(0),
-            again: false,
-            tell: Box::new(tell),
-        };
+        let bell = wake.clone();
         thread::Builder::new().name("cluster-hub".to_owned()).spawn(move || {
             signal::block_on_this_thread();
-            carrying.run();
+            run(&carrying, &bell, &inbox, office);
         })?;
         Ok(Self { orders, wake, directory, office })
     }
@@ -112,7 +128,7 @@ impl Hub {
 
     pub(super) fn add(&self, worker: WorkerId, slot: usize, lane: OwnedFd) {
         self.order(Order::Add { worker, lane });
-        self.directory.add(worker, slot);
+        self.directory.add(worker, slot, MAIN_SERVICE);
     }
 
     pub(super) fn set_ready(&self, worker: WorkerId) {
@@ -134,245 +150,80 @@ impl Hub {
         self.order(Order::Forget { worker });
     }
 
+    /// How many messages the master's own mailboxes could not read.
+    pub(super) fn unread(&self) -> u64 {
+        UNREAD.load(Ordering::Relaxed)
+    }
+
     /// The cluster has ended: the master's mailboxes end.
     pub(super) fn close(&self) {
         self.office.inbox().close();
     }
 }
 
-/// Frames on their way from one sender.
-#[derive(Debug, Default)]
-struct Sender {
-    incoming: Incoming,
-    parked: Option<Parked>,
-}
-
-/// The master's end of a worker's lane.
-#[derive(Debug)]
-struct Lane {
-    socket: OwnedFd,
-    sender: Sender,
-    /// Nothing more is read from it.
-    deaf: bool,
-    /// It was reaped; how much is still read. A process that it forked may hold its lane and write on.
-    reaped: Option<usize>,
-}
-
-impl Lane {
-    fn is_read(&self) -> bool {
-        !self.deaf && self.sender.parked.is_none()
-    }
-}
-
-/// More than a worker can have left behind: what a socket holds, and what it had begun.
-const LEFT_BYTES_MAX: usize = MESSAGE_BYTES_MAX + WAITING_BYTES_MAX;
-
-struct Carrying {
-    inbox: mpsc::Receiver<Order>,
-    wake: Wake,
-    office: &'static Office,
-    exchange: Exchange,
-    lanes: BTreeMap<WorkerId, Lane>,
-    own: Sender,
-    /// The worker whose frames are routed first, so that each is in front once.
-    turn: WorkerId,
-    /// Somebody has taken something, and somebody may have waited for that.
-    again: bool,
-    tell: Box<dyn Fn(Notice) + Send>,
-}
-
-impl Carrying {
-    fn run(mut self) {
-        loop {
-            let readable = self.sleep();
-            self.wake.hush();
-            self.read(&readable);
-            // After the reading: whoever was told of a worker by the supervisor's thread may send to it.
-            while let Ok(order) = self.inbox.try_recv() {
-                self.take(order);
-            }
-            let now = Instant::now();
-            self.route_all(now);
-            let progress = self.write(now);
-            self.finish(now);
-            self.again = progress && self.any_parked();
-            self.office.expire(now);
-        }
-    }
-
-    /// Sleeps until there is something to do; returns the workers whose lanes can be read.
-    fn sleep(&self) -> Vec<WorkerId> {
-        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
-        let mut of = vec![None];
-        for (&worker, lane) in &self.lanes {
-            let line = self.exchange.lines.get(&worker);
-            let writes = line.is_some_and(|line| !line.outbox.is_empty());
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, lane.is_read());
-            flags.set(PollFlags::OUT, writes);
-            // Of a lane that is asked nothing, a hang-up would be told again and again.
-            if !flags.is_empty() {
-                fds.push(PollFd::new(&lane.socket, flags));
-                of.push(Some(worker));
-            }
-        }
-        if poll_until(&mut fds, self.deadline()).is_err() {
-            // ENOMEM is all that is left; a pause, so that it does not become a spin.
-            thread::sleep(Duration::from_millis(10));
-        }
-        let come = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
-        let readable = fds.iter().zip(of).filter(|(fd, _)| fd.revents().intersects(come));
-        readable.filter_map(|(_, worker)| worker).collect()
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let own_waits = self.own.parked.is_none() && !self.office.post().is_empty();
-        if own_waits || self.again {
-            return Some(Instant::now());
-        }
-        let parked = self.senders().filter_map(|sender| sender.parked.as_ref()).map(|p| p.until);
-        parked.chain(self.office.next_deadline()).min()
-    }
-
-    fn senders(&self) -> impl Iterator<Item = &Sender> {
-        self.lanes.values().map(|lane| &lane.sender).chain([&self.own])
-    }
-
-    fn any_parked(&self) -> bool {
-        self.senders().any(|sender| sender.parked.is_some())
-    }
-
-    fn read(&mut self, readable: &[WorkerId]) {
-        if self.own.parked.is_none() {
-            let post = self.office.post();
-            let _ = self.own.incoming.fill(|buffer| Ok::<_, ()>(post.take(buffer)));
-        }
-        for worker in readable {
-            let Some(lane) = self.lanes.get_mut(worker).filter(|lane| lane.is_read()) else {
-                continue;
-            };
-            lane.read();
-        }
-    }
-
-    fn take(&mut self, order: Order) {
-        match order {
-            Order::Add { worker, lane } => {
-                let lane =
-                    Lane { socket: lane, sender: Sender::default(), deaf: false, reaped: None };
-                self.lanes.insert(worker, lane);
-                self.exchange.lines.entry(worker).or_default();
-            }
-            Order::Reaped { worker } => match self.lanes.get_mut(&worker) {
-                Some(lane) => lane.reaped = Some(LEFT_BYTES_MAX),
-                None => (self.tell)(Notice::ReadToEnd { worker }),
-            },
-            Order::Forget { worker } => {
-                self.lanes.remove(&worker);
-                self.exchange.ended(worker, Instant::now());
-            }
-        }
-    }
-
-    fn route_all(&mut self, now: Instant) {
-        if let Err(what) = route(&mut self.exchange, &mut self.own, Place::Master, now) {
-            // Our own frames: a mistake of ours, which must not become a spin.
-            self.own = Sender::default();
-            debug_assert!(false, "the master's own frame: {what}");
-        }
-        let first = self.lanes.range(self.turn..).map(|(&worker, _)| worker);
-        let order: Vec<WorkerId> =
-            first.chain(self.lanes.range(..self.turn).map(|(&worker, _)| worker)).collect();
-        self.turn = order.get(1).or(order.first()).copied().unwrap_or(WorkerId(0));
-        for worker in order {
-            let Some(lane) = self.lanes.get_mut(&worker) else { continue };
-            if lane.deaf && lane.sender.parked.is_none() {
-                continue;
-            }
-            let place = Place::Worker(worker);
-            if let Err(what) = route(&mut self.exchange, &mut lane.sender, place, now) {
-                lane.deaf = true;
-                (self.tell)(Notice::Garbage { worker, what });
-            }
-        }
-    }
-
-    /// Writes what the workers take now; whether any took something.
-    fn write(&mut self, now: Instant) -> bool {
-        let mut progress = false;
-        for (&worker, line) in &mut self.exchange.lines {
-            let Some(lane) = self.lanes.get(&worker) else { continue };
-            while !line.outbox.is_empty() {
-                match socket::write(&lane.socket, line.outbox.front()) {
-                    Ok(count) => line.written(worker, count, now),
-                    Err(Errno::AGAIN | Errno::NOBUFS) => break,
-                    // It has closed its end: the reap will tell.
-                    Err(_) => line.close(),
-                }
-                progress = true;
-            }
-        }
-        progress
-    }
-
-    /// Goes on reading what reaped workers left, and lets go of those that left no more.
-    fn finish(&mut self, now: Instant) {
-        let reaped: Vec<WorkerId> =
-            self.lanes.iter().filter(|(_, lane)| lane.reaped.is_some()).map(|(&w, _)| w).collect();
-        for worker in reaped {
-            let Some(lane) = self.lanes.get_mut(&worker) else { continue };
-            while lane.is_read() && lane.read() {
-                let place = Place::Worker(worker);
-                if route(&mut self.exchange, &mut lane.sender, place, now).is_err() {
-                    lane.deaf = true;
-                }
-            }
-            if lane.sender.parked.is_none() {
-                self.lanes.remove(&worker);
-                self.exchange.ended(worker, now);
-                (self.tell)(Notice::ReadToEnd { worker });
-            }
-        }
-    }
-}
-
-impl Lane {
-    /// Reads once; whether anything came.
-    fn read(&mut self) -> bool {
-        let socket = &self.socket;
-        match self.sender.incoming.fill(|buffer| socket::read(socket, buffer)) {
-            Ok(count @ 1..) => {
-                if let Some(left) = &mut self.reaped {
-                    *left = left.saturating_sub(count);
-                    self.deaf |= *left == 0;
-                }
+/// Lets a thread that sends in the master do the hub's work for one frame, if the hub has nothing to do at
+/// this moment and nobody has to wait: so the frame needs no other thread.
+///
+/// Called with the outbox locked, so it only tries for the hub's lock, and never waits.
+fn express(carrying: &Arc<Mutex<Carrying>>, wake: &Wake) -> Way {
+    let (carrying, wake) = (Arc::clone(carrying), wake.clone());
+    Way::Express(Box::new(move |frame, fd| {
+        let Ok(mut carrying) = carrying.try_lock() else { return false };
+        match carrying.express(frame, fd) {
+            Express::Not => false,
+            Express::Done => true,
+            Express::Waits => {
+                wake.ring();
                 true
             }
-            Err(Errno::AGAIN) => false,
-            // Its end: the reap will tell.
-            Ok(0) | Err(_) => {
-                self.deaf = true;
-                false
-            }
         }
+    }))
+}
+
+fn lock(carrying: &Mutex<Carrying>) -> MutexGuard<'_, Carrying> {
+    carrying.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run(
+    carrying: &Mutex<Carrying>,
+    wake: &Wake,
+    inbox: &mpsc::Receiver<Order>,
+    office: &'static Office,
+) {
+    loop {
+        let readable = sleep(carrying, wake, office);
+        let mut carrying = lock(carrying);
+        carrying.read(&readable, office.post());
+        // After the reading: whoever was told of a worker by the supervisor's thread may send to it.
+        while let Ok(order) = inbox.try_recv() {
+            carrying.take(order);
+        }
+        let now = Instant::now();
+        carrying.turn(now);
+        drop(carrying);
+        office.expire(now);
     }
 }
 
-/// Routes what a sender's bytes amount to, until a frame has to wait.
-fn route(
-    exchange: &mut Exchange,
-    sender: &mut Sender,
-    from: Place,
-    now: Instant,
-) -> Result<(), String> {
-    if let Some(parked) = sender.parked.take() {
-        sender.parked = exchange.retry(parked, now);
+/// Sleeps until there is something to do; returns the workers whose lanes can be read.
+fn sleep(carrying: &Mutex<Carrying>, wake: &Wake, office: &Office) -> Vec<WorkerId> {
+    let (watched, deadline) = {
+        let carrying = lock(carrying);
+        let waits = !office.post().is_empty();
+        (carrying.watched(), carrying.deadline(waits))
+    };
+    let lanes = watched.iter().map(|(_, socket, flags)| PollFd::new(socket, *flags));
+    let mut fds: Vec<PollFd<'_>> =
+        [PollFd::new(wake, PollFlags::IN)].into_iter().chain(lanes).collect();
+    let deadline = deadline.into_iter().chain(office.next_deadline()).min();
+    if poll_until(&mut fds, deadline).is_err() {
+        // ENOMEM is all that is left; a pause, so that it does not become a spin.
+        thread::sleep(Duration::from_millis(10));
     }
-    while sender.parked.is_none() {
-        let Some((frame, bytes)) = sender.incoming.frame()? else { return Ok(()) };
-        let length = bytes.len();
-        sender.parked = exchange.route(from, &frame, bytes, now)?;
-        sender.incoming.consume(length);
+    if !fds[0].revents().is_empty() {
+        wake.hush();
     }
-    Ok(())
+    let come = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+    let readable = fds[1..].iter().zip(&watched).filter(|(fd, _)| fd.revents().intersects(come));
+    readable.map(|(_, (worker, ..))| *worker).collect()
 }

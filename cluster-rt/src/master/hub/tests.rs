@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use super::exchange::{Directory, Exchange, Parked};
+use super::{
+    directory::Directory,
+    exchange::{Exchange, Parked},
+};
 use crate::{
     id::WorkerId,
     mail::{
@@ -24,6 +27,7 @@ struct Scene {
     start: Instant,
 }
 
+const SERVICE: u64 = 5;
 const A: WorkerId = WorkerId(1);
 const B: WorkerId = WorkerId(2);
 const C: WorkerId = WorkerId(3);
@@ -34,15 +38,15 @@ impl Scene {
         let directory = Arc::new(Directory::default());
         let master = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&master);
-        let local = Box::new(move |frame: &crate::mail::Frame<'_>, _| {
+        let local = Box::new(move |frame: &crate::mail::Frame<'_>, _: &mut _, _| {
             let first = frame.payload.first().copied();
             seen.lock().expect("no panic").push((frame.head.kind, frame.head.request, first));
             Ok(())
         });
         let mut exchange = Exchange::new(Arc::clone(&directory), local);
         for (worker, slot) in [(A, 0), (B, 1), (C, 1)] {
-            exchange.lines.entry(worker).or_default();
-            directory.add(worker, slot);
+            exchange.add(worker);
+            directory.add(worker, slot, SERVICE);
         }
         Self { exchange, directory, master, start: Instant::now() }
     }
@@ -70,7 +74,7 @@ impl Scene {
         let head = Head { kind, from, to, request, fingerprint: 0, generation: 1 };
         let bytes = head.encode("News", payload);
         let (frame, _) = decode(&bytes)?.expect("all of it");
-        self.exchange.route(from, &frame, &bytes, now)
+        self.exchange.route(from, &frame, &bytes, &mut None, now)
     }
 
     /// Takes everything that waits for a worker.
@@ -78,7 +82,7 @@ impl Scene {
         let line = self.exchange.lines.get_mut(&worker).expect("it lives");
         let mut bytes = Vec::new();
         while !line.outbox.is_empty() {
-            let front = line.outbox.front().to_vec();
+            let front = line.outbox.front().0.to_vec();
             bytes.extend_from_slice(&front);
             line.written(worker, front.len(), self.start);
         }
@@ -108,18 +112,17 @@ fn a_broadcast_reaches_everybody_else() {
 }
 
 #[test]
-fn a_slot_is_its_newest_ready_worker_and_one_that_drains_only_for_lack_of_another() {
-    let scene = Scene::new();
-    assert_eq!(scene.directory.in_slot(1), None);
+fn a_message_to_a_service_is_for_its_workers_all_of_them_or_one() {
+    let mut scene = Scene::new();
+    assert!(scene.send(Kind::Message, worker(A), Place::Workers(SERVICE), 0, b"x").is_none());
+    assert!(scene.send(Kind::Message, worker(A), Place::Workers(9), 0, b"y").is_none());
+    assert_eq!((scene.take(A).len(), scene.take(B).len(), scene.take(C).len()), (0, 1, 1));
+    assert_eq!(*scene.master.lock().expect("no panic"), []);
     scene.directory.set_ready(B);
-    assert_eq!(scene.directory.in_slot(1), Some(B));
-    scene.directory.set_ready(C);
-    assert_eq!(scene.directory.in_slot(1), Some(C));
-    scene.directory.set_draining(C);
-    assert_eq!(scene.directory.in_slot(1), Some(B));
-    scene.directory.remove(B);
-    assert_eq!(scene.directory.in_slot(1), Some(C));
-    assert_eq!(scene.directory.in_slot(0), None);
+    for _ in 0..2 {
+        scene.send(Kind::Message, worker(A), Place::Service(SERVICE), 0, b"x");
+    }
+    assert_eq!((scene.take(A).len(), scene.take(B).len(), scene.take(C).len()), (0, 2, 0));
 }
 
 #[test]
@@ -172,7 +175,20 @@ fn a_request_ends_in_one_way() {
     scene.send(Kind::Request, worker(A), worker(B), 5, b"?");
     scene.send(Kind::Abandoned, worker(A), Place::Master, 4, b"");
     scene.exchange.ended(B, scene.start);
-    assert_eq!(scene.take(A), [failed(5, Failure::Gone)]);
+    assert_eq!(scene.take(A), [(Kind::Ended, 0, None), failed(5, Failure::Gone)]);
+}
+
+#[test]
+fn whoever_sends_to_a_worker_that_has_ended_is_told_and_to_one_that_is_yet_to_be_is_not() {
+    let mut scene = Scene::new();
+    scene.exchange.ended(B, scene.start);
+    let told = [(Kind::Ended, 0, None)];
+    assert_eq!(scene.take(A), told);
+    assert_eq!(scene.take(C), told);
+    scene.send(Kind::Message, worker(A), worker(B), 0, b"x");
+    assert_eq!(scene.take(A), told);
+    scene.send(Kind::Message, worker(A), worker(WorkerId(4)), 0, b"x");
+    assert_eq!(scene.take(A), []);
 }
 
 #[test]
@@ -194,9 +210,11 @@ fn an_asker_has_a_bound_and_gets_it_back() {
 fn what_a_worker_may_not_send_is_an_error() {
     let mut scene = Scene::new();
     let now = scene.start;
-    for (kind, from, to) in
-        [(Kind::Lagged, worker(A), Place::Master), (Kind::Request, worker(A), Place::Everyone)]
-    {
+    for (kind, from, to) in [
+        (Kind::Lagged, worker(A), Place::Master),
+        (Kind::Request, worker(A), Place::Everyone),
+        (Kind::Request, worker(A), Place::Workers(SERVICE)),
+    ] {
         assert!(scene.try_send(kind, from, to, 1, b"", now).is_err(), "{kind:?}");
     }
     let head = Head {
@@ -209,5 +227,8 @@ fn what_a_worker_may_not_send_is_an_error() {
     };
     let bytes = head.encode("News", b"");
     let (frame, _) = decode(&bytes).expect("good").expect("all");
-    assert!(scene.exchange.route(worker(A), &frame, &bytes, now).is_err(), "another's name");
+    assert!(
+        scene.exchange.route(worker(A), &frame, &bytes, &mut None, now).is_err(),
+        "another's name"
+    );
 }
