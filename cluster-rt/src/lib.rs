@@ -74,6 +74,7 @@ mod master;
 mod message;
 mod net;
 mod policy;
+mod preload;
 pub mod process;
 mod stats;
 mod sys;
@@ -100,6 +101,7 @@ pub use self::{
     net::{
         ConnGuard, Incoming, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpListener, TcpStream,
     },
+    preload::PreloadFn,
     stats::{SlotStats, Stats},
     worker::{Draining, Worker, draining, is_worker, set_ready, try_worker, worker},
 };

@@ -10,7 +10,7 @@ use crate::config::{
 
 use super::Builder;
 
-impl Builder {
+impl<T: Send + 'static> Builder<T> {
     /// The number of workers, at most 512. Default: the cores that this process may use, by affinity
     /// and cgroup. 0 runs `main` in this process, as the worker of slot 0, with the same API.
     pub fn workers(self, count: usize) -> Self {
@@ -90,6 +90,17 @@ impl Builder {
             self.mistakes.push("worker_threads: 0: a runtime needs a thread".to_owned());
         }
         self.config.worker_threads = Some(threads);
+        self
+    }
+
+    /// Keeps the worker of slot n, with all its threads and what it starts, on the n-th of the
+    /// processors that the cluster may use (affinity, cpuset), in the kernel's order and round again.
+    /// Default: the kernel moves workers about. No effect with `workers = 0`.
+    ///
+    /// The kernel's order is not always that of memory: consecutive numbers may lie on different NUMA
+    /// nodes (`lscpu -e` shows them). To choose nodes, start the program under `taskset` or `numactl`.
+    pub fn pin(mut self) -> Self {
+        self.config.pin = true;
         self
     }
 

@@ -4,10 +4,13 @@
 //! EINTR is retried; an error keeps its `errno`; nothing here knows tokio, a worker's slot or a policy.
 //! The only files of the project that may say `unsafe` are here.
 
+pub(crate) mod affinity;
 pub(crate) mod child;
 pub(crate) mod credentials;
+pub(crate) mod descriptors;
 pub(crate) mod fdpass;
 pub(crate) mod fork;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod signal;

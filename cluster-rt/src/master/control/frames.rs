@@ -107,6 +107,7 @@ impl Control {
             flavor: config.flavor,
             worker_threads: config.worker_threads.unwrap_or(1),
             heartbeat: config.hang_timeout.map(|timeout| timeout / BEATS),
+            pin: config.pin,
         };
         self.send(worker, &ToWorker::Go(go), None);
     }
