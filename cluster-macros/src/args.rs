@@ -41,8 +41,10 @@ pub(crate) struct Args {
     pub(crate) group: Option<Given<String>>,
     pub(crate) flavor: Option<Given<Flavor>>,
     pub(crate) worker_threads: Option<Given<u32>>,
+    pub(crate) pin: Option<Given<()>>,
     pub(crate) init: Option<Given<Expr>>,
     pub(crate) master: Option<Given<Expr>>,
+    pub(crate) preload: Option<Given<Expr>>,
     pub(crate) crate_path: Option<Given<Path>>,
     /// Every name that occurred, wrong ones and those with a wrong value too: a rule between
     /// options keeps silent when one of them has been complained of.
@@ -86,8 +88,10 @@ impl Args {
             "group" => self.group = written.given(Written::account, errors),
             "flavor" => self.flavor = written.given(Written::flavor, errors),
             "worker_threads" => self.worker_threads = written.given(Written::positive, errors),
+            "pin" => self.pin = written.given(Written::flag, errors),
             "init" => self.init = written.given(Written::function, errors),
             "master" => self.master = written.given(Written::function, errors),
+            "preload" => self.preload = written.given(Written::function, errors),
             "crate" => self.crate_path = written.given(Written::crate_path, errors),
             _ => errors.at(&written.name, options::refusal(&name)),
         }

@@ -4,7 +4,7 @@
 //! accepts its example, and no name is in two of the tables.
 
 /// Every option of this version with an example of its use, in the order of the documentation.
-pub(crate) const AVAILABLE: [(&str, &str); 17] = [
+pub(crate) const AVAILABLE: [(&str, &str); 19] = [
     ("workers", "workers = 4"),
     ("respawn", r#"respawn = "on-failure""#),
     ("backoff", r#"backoff = "100ms..30s""#),
@@ -19,8 +19,10 @@ pub(crate) const AVAILABLE: [(&str, &str); 17] = [
     ("group", r#"group = "www""#),
     ("flavor", r#"flavor = "multi_thread""#),
     ("worker_threads", "worker_threads = 4"),
+    ("pin", "pin"),
     ("init", "init = setup"),
     ("master", "master = watch"),
+    ("preload", "preload = load"),
     ("crate", "crate = renamed_cluster"),
 ];
 
@@ -33,11 +35,11 @@ pub(crate) const RECYCLE: [(&str, &str); 4] = [
 ];
 
 /// Options whose meaning is fixed but which this version cannot carry out.
-const LATER: [&str; 5] = ["schedule", "services", "preload", "blocking", "pin"];
+const LATER: [&str; 3] = ["schedule", "services", "blocking"];
 
 /// What others call it, each group with the remedy. The words come from tokio, Node, gunicorn,
 /// puma, PM2, Kubernetes and systemd, where edit distance would find nothing or the wrong option.
-const OTHER_WORDS: [(&[&str], &str); 19] = [
+const OTHER_WORDS: [(&[&str], &str); 21] = [
     (
         &["num_workers", "worker_count", "n", "count", "processes", "instances", "replicas"],
         "the number of workers is `workers = 4`",
@@ -99,6 +101,14 @@ const OTHER_WORDS: [(&[&str], &str); 19] = [
     (&["gid", "setgid"], "the group that the workers run as is `group = \"www\"`"),
     (&["runtime", "rt"], "the kind of runtime is `flavor = \"multi_thread\"`"),
     (&["setup", "on_start", "before_start"], "what runs first in every process is `init = setup`"),
+    (
+        &["preload_app", "before_fork", "warmup", "shared"],
+        "what is made once and shared by all workers is `preload = load`",
+    ),
+    (
+        &["affinity", "cpu_affinity", "worker_cpu_affinity", "cpus", "cores"],
+        "each worker on a processor of its own is `pin`",
+    ),
     (
         &["primary", "supervisor", "leader"],
         "the master's own branch is `master = watch`, or a `cluster::Role` parameter",

@@ -122,7 +122,23 @@ impl Written {
         None
     }
 
-    /// Reads `respawn`, the only option that has a meaning without a value.
+    /// Reads an option that is given by its name alone.
+    pub(crate) fn flag(&self, errors: &mut Errors) -> Option<()> {
+        let name = &self.name;
+        match &self.form {
+            Form::Bare => return Some(()),
+            Form::Value(value) => errors.at(
+                value,
+                format_args!("`{name}` takes no value: write `{name}`, or leave it out"),
+            ),
+            Form::List(list) => errors
+                .at(list, format_args!("`{name}` takes no value: write `{name}`, or leave it out")),
+            Form::Broken => {}
+        }
+        None
+    }
+
+    /// Reads `respawn`, which has a meaning without a value.
     pub(crate) fn respawn(&self, errors: &mut Errors) -> Option<Respawn> {
         if matches!(self.form, Form::Bare) {
             return Some(Respawn::Always);
