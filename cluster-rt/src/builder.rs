@@ -66,7 +66,7 @@ const EXIT_PRELOAD: i32 = 70;
 /// Each option but the functions has an environment variable, `CLUSTER_` and its name in capitals, that
 /// is stronger than what is said here.
 #[must_use = "nothing runs before one of the `run` methods"]
-pub struct Builder<T = ()> {
+pub struct Builder<T: 'static = ()> {
     config: Config,
     preload: Preload<T>,
     workers: Option<Box<dyn FnOnce() -> usize>>,
@@ -96,7 +96,7 @@ impl Builder {
     }
 }
 
-impl<T: Send + 'static> Builder<T> {
+impl<T: 'static> Builder<T> {
     /// Runs first in the master and first in each worker, never in the zygote: the place to set up
     /// `tracing`.
     pub fn init(mut self, init: impl FnOnce() + 'static) -> Self {
@@ -172,7 +172,7 @@ impl Builder {
     }
 }
 
-impl<T: Send + 'static> Builder<T> {
+impl<T: 'static> Builder<T> {
     fn play<F, Fut>(mut self, main: F) -> ExitCode
     where
         F: FnOnce(&'static T) -> Fut,

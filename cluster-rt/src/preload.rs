@@ -4,7 +4,7 @@
 //! the zygote's. Invariant: the function has run on a thread that has ended, so that nothing of that
 //! thread (hash keys, locals) is the same in two workers.
 
-use std::{any::Any, fmt::Display, thread};
+use std::{any::Any, convert::Infallible, fmt::Display, marker::PhantomData, thread};
 
 /// A function that can be preloaded to make a `T`: `fn() -> T`, or `fn() -> Result<T, E>` with an `E`
 /// that can be printed. Closures too.
@@ -12,33 +12,42 @@ use std::{any::Any, fmt::Display, thread};
 /// `Marker` tells the two apart and is always inferred. Implemented for functions; there is no use in
 /// implementing it for something else.
 #[diagnostic::on_unimplemented(
-    message = "`preload` takes a function without parameters that makes a `{T}`",
-    label = "not a `fn() -> {T}`, nor a `fn() -> Result<{T}, E>` whose `E` can be printed",
-    note = "what it makes is what `main` takes a reference to"
+    message = "this function cannot be preloaded",
+    label = "`preload` takes a `fn() -> T` or a `fn() -> Result<T, E>`",
+    note = "`T` is what `main` takes a reference to, as in `async fn main(model: &'static T)`"
 )]
 pub trait PreloadFn<T, Marker> {
+    /// What it fails with.
+    // Not a condition of the implementation, so that the compiler names the error that lacks it.
+    #[doc(hidden)]
+    type Error;
+
     /// The value, or why there is none.
     #[doc(hidden)]
-    fn load(self) -> Result<T, String>;
+    fn load(self) -> Result<T, Self::Error>;
 }
 
 /// Marks functions that cannot fail.
 #[derive(Debug)]
-pub struct Infallible(());
+pub struct Plain(());
 
 /// Marks functions that give a `Result` with the error `E`.
 #[derive(Debug)]
-pub struct Fallible<E>(std::marker::PhantomData<E>);
+pub struct Fallible<E>(PhantomData<E>);
 
-impl<T, F: FnOnce() -> T> PreloadFn<T, Infallible> for F {
-    fn load(self) -> Result<T, String> {
+impl<T, F: FnOnce() -> T> PreloadFn<T, Plain> for F {
+    type Error = Infallible;
+
+    fn load(self) -> Result<T, Infallible> {
         Ok(self())
     }
 }
 
-impl<T, E: Display, F: FnOnce() -> Result<T, E>> PreloadFn<T, Fallible<E>> for F {
-    fn load(self) -> Result<T, String> {
-        self().map_err(|error| worded(&error))
+impl<T, E, F: FnOnce() -> Result<T, E>> PreloadFn<T, Fallible<E>> for F {
+    type Error = E;
+
+    fn load(self) -> Result<T, E> {
+        self()
     }
 }
 
@@ -101,38 +110,44 @@ fn cut(mut text: String) -> String {
     text
 }
 
-type Load<T> = Box<dyn FnOnce() -> Result<Box<T>, String> + Send>;
-
 /// What is to be preloaded, if anything is.
-pub(crate) enum Preload<T> {
+pub(crate) enum Preload<T: 'static> {
     /// Nothing: there is a value without a function.
     Nothing(T),
-    /// This.
-    Function(Load<T>),
+    /// This, which gives a value that is never dropped: workers refer to it until they end.
+    Function(Box<dyn FnOnce() -> Result<&'static T, String>>),
 }
 
-impl<T: Send + 'static> Preload<T> {
-    pub(crate) fn new<M>(function: impl PreloadFn<T, M> + Send + 'static) -> Self {
-        Self::Function(Box::new(move || function.load().map(Box::new)))
+impl<T: 'static> Preload<T> {
+    pub(crate) fn new<M>(function: impl PreloadFn<T, M, Error: Display> + Send + 'static) -> Self
+    where
+        T: Send,
+    {
+        let load = || function.load().map(Box::new).map_err(|error| worded(&error));
+        Self::Function(Box::new(|| on_a_thread(load).map(|value| &*Box::leak(value))))
     }
 
-    /// Runs the function on a thread and waits for its end. The value is never dropped: workers refer
-    /// to it until they end.
+    /// Makes the value.
     ///
     /// # Errors
     /// What went wrong, in words that name the option.
     pub(crate) fn run(self) -> Result<&'static T, String> {
-        let load = match self {
-            Self::Nothing(value) => return Ok(Box::leak(Box::new(value))),
-            Self::Function(load) => load,
-        };
-        let thread = thread::Builder::new().name("preload".to_owned()).stack_size(STACK_BYTES);
-        let thread = thread.spawn(load).map_err(|error| format!("preload: thread: {error}"))?;
-        match thread.join() {
-            Ok(Ok(value)) => Ok(Box::leak(value)),
-            Ok(Err(error)) => Err(format!("preload: {error}")),
-            Err(payload) => Err(cut(format!("preload panicked: {}", panic_text(&*payload)))),
+        match self {
+            Self::Nothing(value) => Ok(Box::leak(Box::new(value))),
+            Self::Function(load) => load(),
         }
+    }
+}
+
+/// Runs `load` on a thread and waits for its end.
+fn on_a_thread<T: Send + 'static>(
+    load: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let thread = thread::Builder::new().name("preload".to_owned()).stack_size(STACK_BYTES);
+    let thread = thread.spawn(load).map_err(|error| format!("preload: thread: {error}"))?;
+    match thread.join() {
+        Ok(outcome) => outcome.map_err(|error| format!("preload: {error}")),
+        Err(payload) => Err(cut(format!("preload panicked: {}", panic_text(&*payload)))),
     }
 }
 
@@ -147,7 +162,7 @@ mod tests {
     use super::*;
 
     fn run<T: Send + 'static, M>(
-        function: impl PreloadFn<T, M> + Send + 'static,
+        function: impl PreloadFn<T, M, Error: Display> + Send + 'static,
     ) -> Result<&'static T, String> {
         Preload::new(function).run()
     }

@@ -94,7 +94,7 @@ type MasterLink = Link<FromZygote, ToZygote>;
 ///
 /// # Errors
 /// If this process was not started by a master: the variable was set by hand, or inherited.
-pub(crate) fn serve<T: Send + 'static>(
+pub(crate) fn serve<T: 'static>(
     handover: &Handover,
     preload: Preload<T>,
 ) -> Result<(Seed, &'static T), String> {
@@ -123,7 +123,7 @@ pub(crate) fn serve<T: Send + 'static>(
 }
 
 /// Greets the master, gets the scoreboard, becomes who it is to be, and preloads.
-fn begin<T: Send + 'static>(
+fn begin<T: 'static>(
     link: &MasterLink,
     master: i32,
     preload: Preload<T>,

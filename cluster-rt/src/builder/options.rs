@@ -10,7 +10,7 @@ use crate::config::{
 
 use super::Builder;
 
-impl<T: Send + 'static> Builder<T> {
+impl<T: 'static> Builder<T> {
     /// The number of workers, at most 512. Default: the cores that this process may use, by affinity
     /// and cgroup. 0 runs `main` in this process, as the worker of slot 0, with the same API.
     pub fn workers(self, count: usize) -> Self {

@@ -4,6 +4,7 @@
 //! `crate::preload` and the zygote.
 
 use std::{
+    fmt::Display,
     future::Future,
     process::{ExitCode, Termination},
 };
@@ -41,7 +42,10 @@ impl Builder {
     /// If it gives an `Err`, panics, takes too long, or leaves a thread running or a socket open, the
     /// start fails with exit code 70, or the reload does. The text is in the log, in
     /// [`Event::ZygoteExited`](crate::Event::ZygoteExited) and in what the reload comes to.
-    pub fn preload<T, M>(self, function: impl PreloadFn<T, M> + Send + 'static) -> Builder<T>
+    pub fn preload<T, M>(
+        self,
+        function: impl PreloadFn<T, M, Error: Display> + Send + 'static,
+    ) -> Builder<T>
     where
         T: Send + 'static,
     {
@@ -60,7 +64,7 @@ impl Builder {
     }
 }
 
-impl<T: Send + 'static> Builder<T> {
+impl<T: 'static> Builder<T> {
     /// Runs the cluster with `main` in every worker, which gets what [`preload`](Builder::preload) made.
     ///
     /// A closure needs to name its parameter's type if the preloaded function returns a `Result`.

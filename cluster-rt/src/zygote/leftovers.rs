@@ -20,7 +20,7 @@ const THREADS_END: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// How it failed, or what it must not leave.
-pub(super) fn preload<T: Send + 'static>(preload: Preload<T>) -> Result<&'static T, String> {
+pub(super) fn preload<T: 'static>(preload: Preload<T>) -> Result<&'static T, String> {
     let before: BTreeSet<String> = sockets()?.into_iter().map(|(_, socket)| socket).collect();
     let value = preload.run()?;
     one_thread_again()?;
