@@ -10,7 +10,7 @@ use std::{
 
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketType, getpeername, getsockname,
-    sockopt::{socket_domain, socket_type},
+    sockopt::{socket_acceptconn, socket_domain, socket_type},
 };
 
 /// The open sockets: number, and the kernel's name of the socket, which its copies have too.
@@ -50,6 +50,9 @@ pub(crate) fn describe(number: RawFd) -> String {
     let own = || getsockname(fd).ok().and_then(named);
     match (peer, own()) {
         (Some(peer), _) => format!("descriptor {number} ({kind}, connected to {peer})"),
+        (None, Some(own)) if socket_acceptconn(fd) == Ok(true) => {
+            format!("descriptor {number} ({kind}, listening on {own})")
+        }
         (None, Some(own)) => format!("descriptor {number} ({kind}, {own})"),
         (None, None) => format!("descriptor {number} ({kind})"),
     }
@@ -71,7 +74,7 @@ mod tests {
         let listed: Vec<RawFd> =
             sockets().expect("/proc").into_iter().map(|(number, _)| number).collect();
         for (number, part) in [
-            (listener.as_raw_fd(), format!("(TCP, {address})")),
+            (listener.as_raw_fd(), format!("(TCP, listening on {address})")),
             (stream.as_raw_fd(), format!("(TCP, connected to {address})")),
             (datagram.as_raw_fd(), "(UDP, 127.0.0.1:".to_owned()),
             (unix.as_raw_fd(), "(Unix)".to_owned()),

@@ -19,6 +19,8 @@ mod listeners;
 mod messages;
 mod options;
 mod orphans;
+mod pin;
+mod preload;
 mod process;
 mod process_traces;
 mod recycle;
