@@ -1,7 +1,8 @@
 //! The macros of `cluster-rt`, which re-exports them: use them as `#[cluster::main]`.
 //!
-//! This file is their documentation, but for the derive's (`message/derive.md`); `attribute` and `message` are where the work begins. Nothing in this crate
-//! runs in the user's program, and nothing here reads files or the environment.
+//! This file is their documentation, but for the derive's (`message/derive.md`); `attribute` and `message`
+//! are where the work begins. Nothing in this crate runs in the user's program, and nothing here reads files
+//! or the environment.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -125,7 +126,7 @@ mod value;
 /// ## `start_timeout = "DURATION"`
 ///
 /// How long a worker may take from its spawn to being ready, above zero. One that takes longer has
-/// failed to start. Default: `"60s"`. Variable: `CLUSTER_START_TIMEOUT=2m`.
+/// failed to start. A `preload` may take as long, too. Default: `"60s"`. Variable: `CLUSTER_START_TIMEOUT=2m`.
 ///
 /// ```ignore
 /// #[cluster::main(start_timeout = "2m")]

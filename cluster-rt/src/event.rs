@@ -231,7 +231,8 @@ impl fmt::Display for Event {
                 write!(f, "slot {slot} respawning in {} ms", delay.as_millis())
             }
             Self::GaveUp { failed_starts } => {
-                write!(f, "gave up after {failed_starts} failed starts with no worker ready")
+                let plural = if *failed_starts == 1 { "" } else { "s" };
+                write!(f, "gave up after {failed_starts} failed start{plural} with no worker ready")
             }
             Self::ZygoteExited { generation, reason } => {
                 write!(f, "zygote {generation} exited: {reason}")

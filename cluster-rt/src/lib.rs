@@ -24,6 +24,7 @@
 //! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
 //! * In a worker: [`TcpListener`], [`TcpStream`], [`draining()`], [`set_ready()`], [`worker()`], and with the
 //!   feature `axum` `axum::serve` on the listener and `http::DrainLayer`.
+//! * Shared by all workers: what `preload = load` makes, or [`Builder::preload`].
 //! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives
 //!   [`ClusterMessage`](derive@ClusterMessage).
 //! * In the master: [`Role`] or `master = ...` give its branch a [`Master`], for [`Event`]s and orders.

@@ -145,11 +145,12 @@ fn begin<T: 'static>(
     let prepared = opened.and_then(|scoreboard| {
         one_thread()?;
         assume(credentials.as_ref(), master)?;
-        if let Preload::Function(_) = &preload {
-            // From now on the master waits for as long as a preload may take.
-            let told = link.send_by(&FromZygote::Preloading, deadline);
-            told.map_err(|error| format!("the link: {error:?}"))?;
+        if let Preload::Nothing(_) = preload {
+            return Ok((scoreboard, preload.run()?));
         }
+        // From now on the master waits for as long as a preload may take.
+        let told = link.send_by(&FromZygote::Preloading, deadline);
+        told.map_err(|error| format!("the link: {error:?}"))?;
         Ok((scoreboard, leftovers::preload(preload)?))
     });
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;

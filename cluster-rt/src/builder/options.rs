@@ -68,7 +68,8 @@ impl<T: 'static> Builder<T> {
         self
     }
 
-    /// From spawn to ready; a worker that takes longer is killed. Default: 60 s.
+    /// From spawn to ready; a worker that takes longer is killed. A [`preload`](Builder::preload) may take
+    /// as long, too. Default: 60 s.
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         if timeout.is_zero() {
             self.mistakes.push("start_timeout: 0: no worker can be ready in no time".to_owned());

@@ -1,6 +1,6 @@
 //! A program that preloads a table, and may fail at it.
 //!
-//! `load` writes `preloaded VERSION in PID`. Each worker says what it got: `worker SLOT has VERSION of
+//! `load` writes `preloaded VERSION in PID as UID`. Each worker says what it got: `worker SLOT has VERSION of
 //! PID, BYTES bytes at POINTER, sum SUM, file TEXT, hash HASH`. The master prints every event as `event
 //! MILLISECONDS TEXT`. The first argument, else the mark behind the code, says how `load` behaves; a
 //! number is the size of the table in MiB.
@@ -31,7 +31,8 @@ fn load() -> Result<Table, String> {
     let (version, marked) = marks();
     let behaviour = std::env::args().nth(1).unwrap_or(marked);
     let made_in = std::process::id();
-    eprintln!("preloaded {version} in {made_in}");
+    let user = rustix::process::geteuid().as_raw();
+    eprintln!("preloaded {version} in {made_in} as {user}");
     if INIT_HAS_RUN.load(Relaxed) {
         return Err("init has run in the zygote".to_owned());
     }

@@ -8,7 +8,7 @@ use super::{assert_none, sources};
 const FLOORS: &[&[&str]] = &[
     &["id", "config", "error", "event", "stats", "wire", "policy", "mail"],
     &["sys"],
-    &["link", "handoff", "message"],
+    &["link", "handoff", "message", "preload"],
     &["zygote"],
     &["master", "worker"],
     &["net", "http", "process"],
