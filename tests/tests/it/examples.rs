@@ -106,8 +106,8 @@ fn preload_runs_to_its_end_and_shares() {
     program.wait_for_output();
     let mebibytes = |text: &str| {
         let line = program.line(text);
-        let words = line.split(' ');
-        words.filter_map(|word| word.parse::<u64>().ok()).last().expect("a number")
+        let mut numbers = line.split(' ').filter_map(|word| word.parse::<u64>().ok());
+        numbers.next_back().expect("a number")
     };
     assert!(mebibytes("seen by 8 workers: ") > 800);
     assert!(mebibytes("taken by 8 workers: ") < 130);

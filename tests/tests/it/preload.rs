@@ -236,7 +236,7 @@ fn eight_workers_share_a_hundred_mebibytes_and_are_replaced_fast() {
     program.lines(") ready", 8);
     let workers: u64 = program.workers().iter().map(|worker| pss(worker.pid)).sum();
     let zygote = pss(program.zygote().expect("a zygote").pid);
-    println!("PSS: 8 workers {} KiB, zygote {} KiB", workers, zygote);
+    println!("PSS: 8 workers {workers} KiB, zygote {zygote} KiB");
     assert!(workers + zygote < 130 << 10, "{workers} + {zygote} KiB");
     let table = (100 << 10) * 8 / 9;
     assert!(workers > table, "{workers} KiB: less than their share of the table, {table} KiB");

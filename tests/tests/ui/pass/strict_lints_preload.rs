@@ -3,13 +3,17 @@
 #![deny(missing_docs, unreachable_pub, unused_qualifications, warnings)]
 #![deny(clippy::all, clippy::pedantic, clippy::nursery)]
 
-fn load() -> Result<Vec<u32>, std::io::Error> {
-    Ok(vec![7])
+struct Model {
+    bytes: Vec<u8>,
+}
+
+fn load() -> Result<Model, std::io::Error> {
+    Ok(Model { bytes: std::fs::read("/proc/self/comm")? })
 }
 
 /// The program.
 #[cluster::main(workers = 0, preload = load)]
-async fn main(model: &Vec<u32>) -> Result<(), std::io::Error> {
-    assert_eq!(*model, [7]);
+async fn main(model: &Model) -> Result<(), std::io::Error> {
+    assert!(!model.bytes.is_empty());
     std::future::ready(Ok(())).await
 }
