@@ -34,6 +34,7 @@ pub(super) fn preload<T: 'static>(preload: Preload<T>) -> Result<&'static T, Str
         ));
     }
     memory::trim();
+    memory::collapse();
     Ok(value)
 }
 
