@@ -35,7 +35,8 @@ impl Builder {
     /// `function` runs in the zygote, as the user of the workers, once per generation: at the start, at
     /// each reload, and again if a zygote has to be replaced. With `workers = 0` it runs in this
     /// process. It has a thread of its own, which ends with it: hence `Send`. It may take as long as
-    /// [`start_timeout`](Builder::start_timeout); meanwhile the old generation serves, or at the start
+    /// [`start_timeout`](Builder::start_timeout), of which up to a second goes to putting its memory into
+    /// large pages, which a fork copies faster; meanwhile the old generation serves, or at the start
     /// nobody.
     ///
     /// # Errors

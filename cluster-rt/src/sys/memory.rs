@@ -15,10 +15,10 @@ const MAPPING_BYTES_MIN: u64 = 4 << 20;
 const LARGE_PAGE: u64 = 2 << 20;
 
 /// One call's worth, so that the time is looked at between two.
-const STEP: u64 = 32 * LARGE_PAGE;
+const STEP: u64 = 16 * LARGE_PAGE;
 
 /// Copying into large pages pays at every fork, but not at any price.
-const COLLAPSE_TIME: Duration = Duration::from_secs(3);
+const COLLAPSE_TIME: Duration = Duration::from_secs(1);
 
 /// Gives memory that the allocator holds and nobody uses back to the system, so that workers do not
 /// inherit it. Only glibc has a call for that; other allocators keep theirs.
