@@ -102,7 +102,8 @@ pub enum Event {
         /// How long from now; zero unless the slot's workers fail at start or by their own fault.
         delay: Duration,
     },
-    /// Too many failed starts while no worker was ready: the cluster ends with exit code 70.
+    /// Too many failed starts while no worker was ready, or a preload that failed before any ever was: the
+    /// cluster ends with exit code 70.
     #[non_exhaustive]
     GaveUp {
         /// How many starts had failed in a row.
@@ -133,7 +134,7 @@ pub enum Event {
     ZygoteExited {
         /// The generation whose workers it forked.
         generation: u32,
-        /// What the kernel reported, or why the master ended it.
+        /// What the kernel reported, why the master ended it, or how its preload failed.
         reason: String,
     },
     /// This many events were dropped because the stream was not read.
