@@ -43,8 +43,10 @@ pub(crate) struct Args {
     pub(crate) flavor: Option<Given<Flavor>>,
     pub(crate) worker_threads: Option<Given<u32>>,
     pub(crate) blocking: Option<Given<()>>,
+    pub(crate) pin: Option<Given<()>>,
     pub(crate) init: Option<Given<Expr>>,
     pub(crate) master: Option<Given<Expr>>,
+    pub(crate) preload: Option<Given<Expr>>,
     pub(crate) crate_path: Option<Given<Path>>,
     /// Every name that occurred, wrong ones and those with a wrong value too: a rule between
     /// options keeps silent when one of them has been complained of.
@@ -90,8 +92,10 @@ impl Args {
             "flavor" => self.flavor = written.given(Written::flavor, errors),
             "worker_threads" => self.worker_threads = written.given(Written::positive, errors),
             "blocking" => self.blocking = written.given(Written::flag, errors),
+            "pin" => self.pin = written.given(Written::flag, errors),
             "init" => self.init = written.given(Written::function, errors),
             "master" => self.master = written.given(Written::function, errors),
+            "preload" => self.preload = written.given(Written::function, errors),
             "crate" => self.crate_path = written.given(Written::crate_path, errors),
             _ => errors.at(&written.name, options::refusal(&name)),
         }

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_at_once() {
-        let args = quote!(wrokers = 4, grace = 25, grace = "1s", give_up = 5s, init, 7 = 7, pin);
+        let args =
+            quote!(wrokers = 4, grace = 25, grace = "1s", give_up = 5s, init, 7 = 7, pin = 1);
         let text = expanded(args, "fn main(port: u16) {}");
         assert_eq!(mistakes(&text), 9, "{text}");
     }

@@ -4,6 +4,7 @@
 //! `value`. Invariant: a rule keeps silent about what has been complained of already, so that each
 //! mistake is reported once.
 
+use quote::ToTokens;
 use syn::{FnArg, Safety, Signature, Type};
 
 use crate::args::Args;
@@ -20,7 +21,8 @@ pub(crate) fn check(args: &Args, function: &Function, errors: &mut Errors) {
     blocking_has_no_runtime(args, &function.sig, errors);
     function_is_async(args, &function.sig, errors);
     function_is_plain(&function.sig, errors);
-    parameter_is_a_role(&function.sig, errors);
+    preload_is_for_workers(args, &function.sig, errors);
+    parameter_can_be_given(args, &function.sig, errors);
 }
 
 /// The other flavors have one thread whatever the number says: ignoring it would hide that.
@@ -49,6 +51,18 @@ fn master_is_named_once(args: &Args, sig: &Signature, errors: &mut Errors) {
             &master.name,
             "`master` names the master's branch, and so does the `Role` parameter of `main`: \
              remove one of them",
+        );
+    }
+}
+
+/// What is preloaded is in the zygote and its workers; a `Role` runs `main` in the master too.
+fn preload_is_for_workers(args: &Args, sig: &Signature, errors: &mut Errors) {
+    let Some(preload) = &args.preload else { return };
+    if sig.inputs.iter().any(is_role) {
+        errors.at(
+            &preload.name,
+            "`preload` makes its value for the workers, and with a `Role` parameter `main` runs in the \
+             master as well: write the master's branch as a function of its own, `master = watch`",
         );
     }
 }
@@ -151,19 +165,54 @@ fn function_is_plain(sig: &Signature, errors: &mut Errors) {
     }
 }
 
-/// `main` is called by the cluster, which has one thing to give: the role of the process.
-fn parameter_is_a_role(sig: &Signature, errors: &mut Errors) {
+/// `main` is called by the cluster, which has the role of the process to give, or what was preloaded.
+fn parameter_can_be_given(args: &Args, sig: &Signature, errors: &mut Errors) {
+    let preloads = args.mentions("preload");
     for (position, input) in sig.inputs.iter().enumerate() {
         match input {
             FnArg::Receiver(receiver) => {
                 errors.at(receiver, "`main` cannot be a method: it takes no `self`");
             }
+            FnArg::Typed(_) if position > 0 && preloads => {
+                errors.at(input, "`main` takes at most one parameter: what `preload` makes");
+            }
             FnArg::Typed(_) if position > 0 => {
                 errors.at(input, "`main` takes at most one parameter, of type `cluster::Role`");
             }
             FnArg::Typed(_) if is_role(input) => {}
+            FnArg::Typed(parameter) if preloads => is_shared_reference(&parameter.ty, errors),
             FnArg::Typed(parameter) => errors.at(&parameter.ty, not_a_role(&parameter.ty)),
         }
+    }
+}
+
+/// What is preloaded belongs to nobody alone.
+fn is_shared_reference(ty: &Type, errors: &mut Errors) {
+    match ungrouped(ty) {
+        Type::Reference(reference) => {
+            if let Some(mutable) = &reference.mutability {
+                errors.at(mutable, "what `preload` makes is shared: `main` takes it by `&`");
+            }
+        }
+        ty => match last_segment(ty).as_deref() {
+            Some("Master") => errors.at(
+                ty,
+                "with `preload`, `main` takes a reference to what that makes; the master's handle is \
+                 given to the function named by `master = watch`",
+            ),
+            Some("Worker") => errors.at(
+                ty,
+                "with `preload`, `main` takes a reference to what that makes; the worker's handle is \
+                 given by `cluster::worker()`",
+            ),
+            _ => errors.at(
+                ty,
+                format_args!(
+                    "with `preload`, `main` takes a reference to what that makes: `&{}`",
+                    ty.to_token_stream()
+                ),
+            ),
+        },
     }
 }
 
@@ -178,6 +227,10 @@ fn not_a_role(ty: &Type) -> &'static str {
             "`main` takes no parameter or one `cluster::Role`; the worker's handle is in \
              `Role::Worker(worker)`, or is given by `cluster::worker()`"
         }
+        _ if matches!(ungrouped(ty), Type::Reference(_)) => {
+            "`main` takes no parameter or one `cluster::Role`; it takes a reference to what a function \
+             makes that is named by `preload = load`"
+        }
         _ => "`main` takes no parameter or one `cluster::Role`",
     }
 }
@@ -189,12 +242,19 @@ fn is_role(input: &FnArg) -> bool {
     }
 }
 
-/// The last name in a path, through what a `macro_rules` variable or parentheses put around it.
+/// The last name in a path.
 fn last_segment(ty: &Type) -> Option<String> {
-    match ty {
+    match ungrouped(ty) {
         Type::Path(path) => Some(path.path.segments.last()?.ident.to_string()),
-        Type::Group(group) => last_segment(&group.elem),
-        Type::Paren(paren) => last_segment(&paren.elem),
         _ => None,
+    }
+}
+
+/// The type without what a `macro_rules` variable or parentheses put around it.
+fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        ty => ty,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
-use syn::{FnArg, Path, ReturnType, Signature, parse_quote};
+use syn::{Expr, FnArg, Path, ReturnType, Signature, parse_quote};
 
 use crate::args::{Args, Given};
 use crate::function::Function;
@@ -23,7 +23,7 @@ pub(crate) fn expand(args: &Args, function: &Function) -> TokenStream {
         None => parse_quote!(::cluster),
     };
     let settings = settings(args, &krate);
-    let run = run(args, sig);
+    let run = run(args, sig, &krate);
     // The user's function is a function still, inside ours: the compiler then judges its body by
     // its own signature and words, which it would not with the body in an `async` block.
     quote! {
@@ -60,6 +60,7 @@ fn settings(args: &Args, krate: &Path) -> TokenStream {
             let threads = *threads as usize;
             quote!(#threads)
         }),
+        call(&args.pin, "pin", |()| TokenStream::new()),
         call(&args.init, "init", ToTokens::to_token_stream),
         call(&args.master, "master", ToTokens::to_token_stream),
     ];
@@ -79,8 +80,8 @@ fn call<T>(
     Some(quote!(.#method(#arguments)))
 }
 
-/// The call that starts the cluster.
-fn run(args: &Args, sig: &Signature) -> TokenStream {
+/// The calls that end the chain: what is preloaded, and the one that starts the cluster.
+fn run(args: &Args, sig: &Signature, krate: &Path) -> TokenStream {
     let main = &sig.ident;
     // A type that is no `Termination` is reported under the method, hence under its first token.
     let output = match &sig.output {
@@ -88,15 +89,39 @@ fn run(args: &Args, sig: &Signature) -> TokenStream {
         ReturnType::Default => Span::call_site(),
     };
     let Some(FnArg::Typed(parameter)) = sig.inputs.first() else {
+        let preload = args.preload.as_ref().map(|preload| preload_unasked(preload, krate));
         let name = if args.blocking.is_some() { "run_blocking" } else { "run" };
         let run = Ident::new(name, output);
-        return quote!(.#run(#main));
+        return quote!(#preload .#run(#main));
     };
+    let preload = call(&args.preload, "preload", ToTokens::to_token_stream);
+    if preload.is_some() {
+        let run = Ident::new("run_preloaded", output);
+        // A model of another type is reported under this argument, hence under the parameter's type.
+        let model = Ident::new("model", parameter.ty.span());
+        return quote!(#preload .#run(|#model| #main(#model)));
+    }
     let run = Ident::new("run_roles", output);
     // Another crate's `Role` is reported under the closure's argument, hence under that type; with
     // `main` given itself, the compiler would suggest a nonsensical edit of the user's signature.
     let role = Ident::new("role", parameter.ty.span());
     quote!(.#run(|role| #main(#role)))
+}
+
+/// The call for a function whose value nobody takes. Whether that is a `Result` cannot be inferred from
+/// a use, so it is asked of the value: the first `outcome` that fits is for results.
+fn preload_unasked(preload: &Given<Expr>, krate: &Path) -> TokenStream {
+    let Given { name, value } = preload;
+    let preload = Ident::new("preload_only", name.span());
+    let outcome = Ident::new("outcome", value.span());
+    quote! {
+        .#preload(|| {
+            use #krate::__private::{KeptResult as _, KeptValue as _};
+            let kept: &'static _ =
+                ::std::boxed::Box::leak(::std::boxed::Box::new(#krate::__private::Kept(#value())));
+            kept.#outcome()
+        })
+    }
 }
 
 fn respawn_policy(respawn: Respawn, krate: &Path) -> TokenStream {

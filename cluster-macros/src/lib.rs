@@ -1,7 +1,8 @@
 //! The macros of `cluster-rt`, which re-exports them: use them as `#[cluster::main]`.
 //!
-//! This file is their documentation; `attribute` and `message` are where the work begins. Nothing in this crate
-//! runs in the user's program, and nothing here reads files or the environment.
+//! This file is their documentation, but for the derive's (`message/derive.md`); `attribute` and `message`
+//! are where the work begins. Nothing in this crate runs in the user's program, and nothing here reads files
+//! or the environment.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -40,7 +41,8 @@ mod value;
 /// [`Termination`](std::process::Termination): nothing, a `Result`, an `ExitCode`, `!`. Attributes
 /// of another runtime, such as `#[tokio::main]`, are to be removed.
 ///
-/// Without a parameter, it is what every worker runs. With one of type `cluster::Role`, it runs in
+/// Without a parameter, or with a reference to what `preload` makes, it is what every worker runs. With
+/// one of type `cluster::Role`, it runs in
 /// the master as well and asks where it is:
 ///
 /// ```ignore
@@ -126,7 +128,7 @@ mod value;
 /// ## `start_timeout = "DURATION"`
 ///
 /// How long a worker may take from its spawn to being ready, above zero. One that takes longer has
-/// failed to start. Default: `"60s"`. Variable: `CLUSTER_START_TIMEOUT=2m`.
+/// failed to start. A `preload` may take as long, too. Default: `"60s"`. Variable: `CLUSTER_START_TIMEOUT=2m`.
 ///
 /// ```ignore
 /// #[cluster::main(start_timeout = "2m")]
@@ -200,6 +202,19 @@ mod value;
 /// #[cluster::main(workers = 2, flavor = "multi_thread", worker_threads = 4)]
 /// ```
 ///
+/// ## `pin`
+///
+/// Keeps the worker of slot n, with all its threads and what it starts, on the n-th of the processors
+/// that the cluster may use (affinity, cpuset), in the kernel's order and round again where there are
+/// more slots. With `flavor = "multi_thread"` a worker's threads then share one processor. The kernel's
+/// order is not always that of memory: consecutive numbers may lie on different NUMA nodes; to choose
+/// nodes, start the program under `taskset` or `numactl`. Default: the kernel moves workers about.
+/// Variable: `CLUSTER_PIN=on`, or `off`.
+///
+/// ```ignore
+/// #[cluster::main(workers = 4, pin)]
+/// ```
+///
 /// ## `init = PATH`
 ///
 /// A `fn()` that runs first in the master and in each worker, to set up tracing for example.
@@ -225,6 +240,34 @@ mod value;
 ///
 /// #[cluster::main(respawn, master = watch)]
 /// ```
+///
+/// ## `preload = PATH`
+///
+/// A function that makes what all workers share: `fn() -> T`, or `fn() -> Result<T, E>` where `E` can
+/// be printed. It runs once per generation, in the zygote, before the first worker is forked from it;
+/// a worker then has the value in the very memory it was made in, until somebody writes there. `main`
+/// takes a `&T` or `&'static T`, or nothing if the function only warms up what is `static`.
+///
+/// ```ignore
+/// fn load() -> std::io::Result<Model> { /* .. */ }
+///
+/// #[cluster::main(workers = 8, respawn, preload = load)]
+/// async fn main(model: &'static Model) { /* .. */ }
+/// ```
+///
+/// `T` has to be `Send`, since the function has a thread of its own, which ends with it. The function
+/// runs as the `user` of the workers, again at each reload, and again if the zygote has to be
+/// replaced; with `workers = 0` in the process that was started. `init` has not run in the zygote.
+///
+/// The start fails with exit code 70, and a reload leaves the old generation serving, if the function
+/// gives an `Err`, panics or takes longer than `start_timeout`, or if it leaves a thread running or a
+/// socket open: a thread would not exist in the workers, and a socket would be one for all of them.
+///
+/// What is written to is shared no more, page by page: counters in it, and reference counts too, so
+/// better pass `&T` around than clone an `Arc` that is in it.
+///
+/// Not together with a `Role` parameter, since the master has no such value; the master's branch is
+/// then the function named by `master = watch`. Default: none. No variable.
 ///
 /// ## `crate = PATH`, `crate = "PATH"`
 ///
@@ -264,7 +307,8 @@ mod value;
 /// }
 /// ```
 ///
-/// and with a `Role` parameter, the last call is `.run_roles(main)`. The attributes and the
+/// and with a `Role` parameter, the last call is `.run_roles(main)`; with a `preload` that `main` takes,
+/// the last two are `.preload(load).run_preloaded(main)`. The attributes and the
 /// visibility of `main` are those of the outer function.
 // The test harness calls its own entry point `main`, and takes this one for it:
 // https://github.com/rust-lang/rust/issues/62127
@@ -318,78 +362,7 @@ pub fn child(
     child::run(args.into(), item.into()).into()
 }
 
-/// Makes a type a message, which can be sent from one process of the cluster to another.
-///
-/// It stands beside serde's two derives, on a struct or an enum, generic or not:
-///
-/// ```ignore
-/// use cluster::ClusterMessage;
-/// use serde::{Deserialize, Serialize};
-///
-/// #[derive(Serialize, Deserialize, ClusterMessage)]
-/// enum News {
-///     Rate(u32),
-///     Notice { text: String },
-/// }
-///
-/// #[derive(Serialize, Deserialize, ClusterMessage)]
-/// #[message(reply = Result<u32, String>)]
-/// struct StockOf {
-///     article: Article,
-/// }
-/// ```
-///
-/// It implements `cluster::ClusterMessage`, `cluster::Shape` and, with `reply`, `cluster::ClusterRequest`.
-/// Every field that is sent needs a `Shape` as well: the types of std have one, a type of your own gets
-/// it by this derive, and one of another crate is taken as unchanging with `opaque`. A parameter `T` of a
-/// generic type gets the bound `T: Shape`, as serde's derives give it theirs.
-///
-/// # Options
-///
-/// All are optional.
-///
-/// ## `#[message(reply = TYPE)]`
-///
-/// What a request of this type is answered with. Default: it has no answer.
-///
-/// ## `#[message(name = "NAME")]`
-///
-/// The name by which receivers know the type. Default: the module's path and the type's name. Set it
-/// for a type that may move to another module while an older build is running.
-///
-/// ## `#[message(opaque(PATH, ..))]`
-///
-/// Types of other crates, taken as unchanging wherever a field contains them; the rest of the field is
-/// still looked at. Each is written as in the fields, with or without the path before it; without
-/// arguments it stands for the type with any.
-///
-/// ```ignore
-/// #[derive(Serialize, Deserialize, ClusterMessage)]
-/// #[message(opaque(uuid::Uuid))]
-/// struct Carts(HashMap<Uuid, Vec<Article>>);
-/// ```
-///
-/// ## `#[message(opaque)]` on a field
-///
-/// The whole field is taken as unchanging, whatever is in it. A change of its layout that leaves the
-/// type's name as it is then goes unnoticed, and two builds may misread each other.
-///
-/// ## `#[message(crate = PATH)]`, `#[message(crate = "PATH")]`
-///
-/// Where the generated code finds this crate. Default: `::cluster`.
-///
-/// # Serde's attributes
-///
-/// Messages are encoded by postcard, which writes neither names nor types. What needs them is refused:
-/// `flatten`, `untagged`, `tag`, `content`, `other`, `skip_serializing_if`, `borrow`, `skip_serializing`
-/// or `skip_deserializing` alone on a field, and `skip` on a variant that others follow.
-///
-/// The rest may be used and is part of the shape, as it is written. `default` fills a field that is
-/// skipped; a field that is not is always sent, so there it has no effect. A field with `with`,
-/// `serialize_with` or `deserialize_with` needs a shape as any other, or `opaque`. With `into` the type
-/// that is written in place of this one counts, not the fields.
-///
-/// What a hand-written `Serialize` writes cannot be seen: when it changes, change the message's name.
+#[doc = include_str!("message/derive.md")]
 #[proc_macro_derive(ClusterMessage, attributes(message))]
 pub fn derive_cluster_message(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     message::expand(input.into()).into()

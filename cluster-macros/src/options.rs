@@ -4,7 +4,7 @@
 //! accepts its example, and no name is in two of the tables.
 
 /// Every option of this version with an example of its use, in the order of the documentation.
-pub(crate) const AVAILABLE: [(&str, &str); 19] = [
+pub(crate) const AVAILABLE: [(&str, &str); 21] = [
     ("workers", "workers = 4"),
     ("respawn", r#"respawn = "on-failure""#),
     ("backoff", r#"backoff = "100ms..30s""#),
@@ -21,8 +21,10 @@ pub(crate) const AVAILABLE: [(&str, &str); 19] = [
     ("flavor", r#"flavor = "multi_thread""#),
     ("worker_threads", "worker_threads = 4"),
     ("blocking", "blocking"),
+    ("pin", "pin"),
     ("init", "init = setup"),
     ("master", "master = watch"),
+    ("preload", "preload = load"),
     ("crate", "crate = renamed_cluster"),
 ];
 
@@ -35,11 +37,11 @@ pub(crate) const RECYCLE: [(&str, &str); 4] = [
 ];
 
 /// Options whose meaning is fixed but which this version cannot carry out.
-const LATER: [&str; 3] = ["services", "preload", "pin"];
+const LATER: [&str; 1] = ["services"];
 
 /// What others call it, each group with the remedy. The words come from tokio, Node, gunicorn,
 /// puma, PM2, Kubernetes and systemd, where edit distance would find nothing or the wrong option.
-const OTHER_WORDS: [(&[&str], &str); 21] = [
+const OTHER_WORDS: [(&[&str], &str); 23] = [
     (
         &["num_workers", "worker_count", "n", "count", "processes", "instances", "replicas"],
         "the number of workers is `workers = 4`",
@@ -109,6 +111,14 @@ const OTHER_WORDS: [(&[&str], &str); 21] = [
     (&["gid", "setgid"], "the group that the workers run as is `group = \"www\"`"),
     (&["runtime", "rt"], "the kind of runtime is `flavor = \"multi_thread\"`"),
     (&["setup", "on_start", "before_start"], "what runs first in every process is `init = setup`"),
+    (
+        &["preload_app", "before_fork", "warmup", "shared"],
+        "what is made once and shared by all workers is `preload = load`",
+    ),
+    (
+        &["affinity", "cpu_affinity", "worker_cpu_affinity", "cpus", "cores"],
+        "each worker on a processor of its own is `pin`",
+    ),
     (
         &["primary", "supervisor", "leader"],
         "the master's own branch is `master = watch`, or a `cluster::Role` parameter",

@@ -1,9 +1,11 @@
 //! `Builder`: a cluster without the attribute, and what the attribute expands to.
 //!
 //! Decides which part this process plays: zygote, worker, master, or a worker without a master. The
-//! only file that sees master and worker both. The options that are plain values are in `options`.
+//! only file that sees master and worker both. The options that are plain values are in `options`, what
+//! is made before the fork in `preload`.
 
 mod options;
+mod preload;
 
 use std::{
     fmt,
@@ -15,6 +17,7 @@ use std::{
 use crate::{
     config::{Config, Credentials, WORKERS_MAX},
     master::{self, Branch, Master},
+    preload::Preload,
     sys::{fork::Image, inherited::AtStart, process},
     worker::{self, Worker, cores},
     zygote::{self, Handover, Seed},
@@ -36,6 +39,9 @@ const EXIT_CONFIG: i32 = 78;
 
 /// What exit code says that the system refused something at the start (EX_OSERR).
 const EXIT_SYSTEM: i32 = 71;
+
+/// What exit code says that the preload failed; a master gives up with the same.
+const EXIT_PRELOAD: i32 = 70;
 
 /// A cluster described step by step, without the attribute.
 ///
@@ -60,8 +66,9 @@ const EXIT_SYSTEM: i32 = 71;
 /// Each option but the functions has an environment variable, `CLUSTER_` and its name in capitals, that
 /// is stronger than what is said here.
 #[must_use = "nothing runs before one of the `run` methods"]
-pub struct Builder {
+pub struct Builder<T: 'static = ()> {
     config: Config,
+    preload: Preload<T>,
     workers: Option<Box<dyn FnOnce() -> usize>>,
     init: Option<Box<dyn FnOnce()>>,
     branch: Option<Branch>,
@@ -69,7 +76,7 @@ pub struct Builder {
     mistakes: Vec<String>,
 }
 
-impl fmt::Debug for Builder {
+impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
     }
@@ -84,10 +91,12 @@ impl Default for Builder {
 impl Builder {
     /// A cluster with every default.
     pub fn new() -> Self {
-        let config = Config::default();
-        Self { config, workers: None, init: None, branch: None, mistakes: Vec::new() }
+        let (config, preload) = (Config::default(), Preload::Nothing(()));
+        Self { config, preload, workers: None, init: None, branch: None, mistakes: Vec::new() }
     }
+}
 
+impl<T: 'static> Builder<T> {
     /// Runs first in the master and first in each worker, never in the zygote: the place to set up
     /// `tracing`.
     pub fn init(mut self, init: impl FnOnce() + 'static) -> Self {
@@ -111,7 +120,7 @@ impl Builder {
     /// Runs the cluster with `main` in every worker, until it ends.
     ///
     /// # Exit code
-    /// 0 after a stop; 70 when it gave up; 71 when the system refused something at the start; 78 for a
+    /// 0 after a stop; 70 when it gave up or its preload failed; 71 when the system refused something at the start; 78 for a
     /// bad configuration; otherwise the code of the workers, or of the master's branch.
     ///
     /// # Panics
@@ -123,12 +132,16 @@ impl Builder {
         Fut: Future,
         Fut::Output: Termination,
     {
-        self.play(main)
+        self.play(|_| main())
     }
+}
 
+impl Builder {
     /// Runs the cluster with `main` in every worker and once in the master, told apart by [`Role`].
     ///
-    /// With `workers = 0` there is no master, and only the worker's part runs.
+    /// With `workers = 0` there is no master, and only the worker's part runs. Not together with
+    /// [`preload`](Self::preload), whose value the master does not have: its branch is then a function
+    /// of its own, given to [`master`](Self::master).
     ///
     /// # Exit code
     /// As for [`run`](Self::run).
@@ -150,17 +163,19 @@ impl Builder {
                 None => ExitCode::SUCCESS,
             }
         }));
-        self.play(move || async move {
+        self.play(move |&()| async move {
             match take(&main) {
                 Some(main) => exit_by(main(Role::Worker(worker::worker())).await),
                 None => ExitCode::SUCCESS,
             }
         })
     }
+}
 
+impl<T: 'static> Builder<T> {
     fn play<F, Fut>(mut self, main: F) -> ExitCode
     where
-        F: FnOnce() -> Fut,
+        F: FnOnce(&'static T) -> Fut,
         Fut: Future,
         Fut::Output: Termination,
     {
@@ -171,8 +186,8 @@ impl Builder {
         match Part::of_this_process() {
             Err(reason) => exit(complain(EXIT_CONFIG, &[reason])),
             // What `serve` returns in is a worker; the zygote never comes back.
-            Ok(Part::Zygote(handover)) => match zygote::serve(&handover) {
-                Ok(seed) => exit(run_worker(seed, init, main)),
+            Ok(Part::Zygote(handover)) => match zygote::serve(&handover, self.preload) {
+                Ok((seed, preloaded)) => exit(run_worker(seed, init, || main(preloaded))),
                 Err(reason) => exit(complain(EXIT_CONFIG, &[not_a_zygote(&reason)])),
             },
             Ok(Part::Master) => exit(self.run_master(init, main)),
@@ -182,7 +197,7 @@ impl Builder {
     /// The process that the user started: master, or with `workers = 0` everything.
     fn run_master<F, Fut>(mut self, init: Option<Box<dyn FnOnce()>>, main: F) -> i32
     where
-        F: FnOnce() -> Fut,
+        F: FnOnce(&'static T) -> Fut,
         Fut: Future,
         Fut::Output: Termination,
     {
@@ -197,7 +212,11 @@ impl Builder {
             if self.config.log >= crate::config::LogLevel::Warn {
                 complain(0, &warnings);
             }
-            return worker::run_solo(&self.config, at_start, init, main);
+            // Before `init`, as in a cluster, where that follows the fork.
+            return match self.preload.run() {
+                Ok(preloaded) => worker::run_solo(&self.config, at_start, init, || main(preloaded)),
+                Err(reason) => complain(EXIT_PRELOAD, &[reason]),
+            };
         }
         self.config.worker_threads.get_or_insert((cores() / workers).max(1));
         let image = match Image::of_this_process() {

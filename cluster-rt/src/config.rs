@@ -97,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) flavor: Flavor,
     /// Threads of a `MultiThread` runtime; `None` for cores divided by workers.
     pub(crate) worker_threads: Option<usize>,
+    /// Each worker stays on the processor of its slot.
+    pub(crate) pin: bool,
     pub(crate) log: LogLevel,
 }
 
@@ -135,6 +137,7 @@ impl Default for Config {
             credentials: None,
             flavor: Flavor::CurrentThread,
             worker_threads: None,
+            pin: false,
             log: LogLevel::Info,
         }
     }
@@ -205,6 +208,7 @@ impl Config {
             "GROUP" => self.group = reading::name(text),
             "FLAVOR" => self.flavor = reading::flavor(text)?,
             "WORKER_THREADS" => self.worker_threads = Some(reading::positive(text)?),
+            "PIN" => self.pin = reading::on_or_off(text)?,
             "LOG" => self.log = reading::log_level(text)?,
             _ => return Err(Refused::Unknown),
         }
@@ -255,6 +259,7 @@ mod tests {
             ("CLUSTER_GROUP", "33"),
             ("CLUSTER_FLAVOR", "multi_thread"),
             ("CLUSTER_WORKER_THREADS", "2"),
+            ("CLUSTER_PIN", "on"),
             ("CLUSTER_LOG", "warn"),
             ("PATH", "/bin"),
         ]);
@@ -277,6 +282,7 @@ mod tests {
         assert_eq!(config.group.as_deref(), Some("33"));
         assert_eq!(config.flavor, Flavor::MultiThread);
         assert_eq!(config.worker_threads, Some(2));
+        assert!(config.pin);
         assert_eq!(config.log, LogLevel::Warn);
     }
 
@@ -299,8 +305,9 @@ mod tests {
             ("CLUSTER_SURPLUS", "0"),
             ("CLUSTER_SURPLUS", "513"),
             ("CLUSTER_SCHEDULE", "random"),
+            ("CLUSTER_PIN", "yes"),
         ]);
-        assert_eq!(overrides.bad.len(), 16);
+        assert_eq!(overrides.bad.len(), 17);
         assert_eq!(
             overrides.bad[2].to_string(),
             "CLUSTER_GRACE=\"soon\": not allowed; allowed: a duration such as 250ms, 25s or 1h30m"

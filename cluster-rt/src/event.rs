@@ -113,7 +113,8 @@ pub enum Event {
         /// How long from now; zero unless the slot's workers fail at start or by their own fault.
         delay: Duration,
     },
-    /// Too many failed starts while no worker was ready: the cluster ends with exit code 70.
+    /// Too many failed starts while no worker was ready, or a preload that failed before any ever was: the
+    /// cluster ends with exit code 70.
     #[non_exhaustive]
     GaveUp {
         /// How many starts had failed in a row.
@@ -144,7 +145,7 @@ pub enum Event {
     ZygoteExited {
         /// The generation whose workers it forked.
         generation: u32,
-        /// What the kernel reported, or why the master ended it.
+        /// What the kernel reported, why the master ended it, or how its preload failed.
         reason: String,
     },
     /// This many events were dropped because the stream was not read.
@@ -245,7 +246,8 @@ impl fmt::Display for Event {
                 write!(f, "slot {slot} respawning in {} ms", delay.as_millis())
             }
             Self::GaveUp { failed_starts } => {
-                write!(f, "gave up after {failed_starts} failed starts with no worker ready")
+                let plural = if *failed_starts == 1 { "" } else { "s" };
+                write!(f, "gave up after {failed_starts} failed start{plural} with no worker ready")
             }
             Self::ZygoteExited { generation, reason } => {
                 write!(f, "zygote {generation} exited: {reason}")

@@ -25,6 +25,7 @@
 //! * In a worker: [`TcpListener`], [`TcpStream`], [`draining()`], [`set_ready()`], [`worker()`], and with the
 //!   feature `axum` `axum::serve` on the listener and `http::DrainLayer`, with the feature `tonic` its server
 //!   on [`TcpListener::incoming`]. The README has a recipe for each of several more frameworks.
+//! * Shared by all workers: what `preload = load` makes, or [`Builder::preload`].
 //! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives
 //!   [`ClusterMessage`](derive@ClusterMessage).
 //! * In the master: [`Role`] or `master = ...` give its branch a [`Master`], for [`Event`]s and orders.
@@ -80,6 +81,7 @@ mod master;
 mod message;
 pub mod net;
 mod policy;
+mod preload;
 pub mod process;
 mod stats;
 mod sys;
@@ -108,6 +110,7 @@ pub use self::{
         ConnGuard, Incoming, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpListener, TcpStream,
         UdpSocket, UnixListener, UnixStream,
     },
+    preload::PreloadFn,
     stats::{SlotStats, Stats},
     worker::{Draining, Worker, draining, is_worker, set_ready, try_worker, worker},
 };

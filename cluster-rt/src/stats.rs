@@ -79,6 +79,11 @@ impl fmt::Display for Stats {
         if *unread > 0 {
             write!(f, ", {unread} messages not read by the master")?;
         }
+        // What is shared is in it once, so that the sum is what the workers take together.
+        let pss: Vec<u64> = slots.iter().filter_map(|slot| slot.pss).collect();
+        if !pss.is_empty() {
+            write!(f, ", pss {} KiB in sum", pss.iter().sum::<u64>() / 1024)?;
+        }
         slots.iter().try_for_each(|slot| write!(f, "\n  {slot}"))
     }
 }

@@ -55,6 +55,8 @@ pub(crate) enum FromZygote {
     Begun,
     /// Written by [`exec_failed`] in a process that could not become a zygote.
     ExecFailed { errno: [u8; 4] },
+    /// Between `Begin` and its answer: it runs the user's preload, which may take long.
+    Preloading,
 }
 
 /// The bytes of `FromZygote::ExecFailed`, made without allocating.
@@ -92,6 +94,8 @@ pub(crate) struct Go {
     pub(crate) sits: bool,
     /// How often to give a sign of life; `None` if nobody looks.
     pub(crate) heartbeat: Option<Duration>,
+    /// Whether to stay on the processor of its slot.
+    pub(crate) pin: bool,
 }
 
 /// A listener that the worker may receive from.

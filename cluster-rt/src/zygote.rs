@@ -3,6 +3,9 @@
 //! Never touches tokio, installs no listener, reads no configuration. It was exec'd by the master from
 //! the inode that the program was started from, so that a respawn never meets new code. When the link
 //! to the master ends, so does the zygote; its workers, which are the master's children, do not notice.
+//! Before the first fork it runs the user's preload (`leftovers` looks at what that leaves).
+
+mod leftovers;
 
 use std::{
     io::{self, Write},
@@ -16,6 +19,7 @@ use crate::{
     config::Credentials,
     id::WorkerId,
     link::{Link, LinkError},
+    preload::Preload,
     sys::{
         child::remember_nofile,
         fork::{Forked, fork_twice},
@@ -85,11 +89,15 @@ type MasterLink = Link<FromZygote, ToZygote>;
 
 /// Serves the master as its zygote.
 ///
-/// **Returns once for every worker, in the worker**; in the zygote itself it never returns.
+/// **Returns once for every worker, in the worker**, with what was preloaded; in the zygote itself it
+/// never returns.
 ///
 /// # Errors
 /// If this process was not started by a master: the variable was set by hand, or inherited.
-pub(crate) fn serve(handover: &Handover) -> Result<Seed, String> {
+pub(crate) fn serve<T: 'static>(
+    handover: &Handover,
+    preload: Preload<T>,
+) -> Result<(Seed, &'static T), String> {
     let link = process::handed_descriptor(handover.link)
         .filter(|fd| is_seqpacket(fd))
         .ok_or_else(|| format!("descriptor {} is not a link", handover.link))?;
@@ -105,16 +113,21 @@ pub(crate) fn serve(handover: &Handover) -> Result<Seed, String> {
     signal::disregard(Signal::SIGTERM);
     process::set_title(&process::name(), &format!("zygote {}", handover.generation));
     let link: MasterLink = Link::new(link);
-    let Ok(scoreboard) = begin(&link, handover.master) else { process::exit_now(1) };
+    let begun = begin(&link, handover.master, preload);
+    let Ok((scoreboard, preloaded)) = begun else { process::exit_now(1) };
     loop {
         if let Some(seed) = serve_one(&link, handover, scoreboard) {
-            return Ok(seed);
+            return Ok((seed, preloaded));
         }
     }
 }
 
-/// Greets the master, gets the scoreboard, and becomes who it is to be.
-fn begin(link: &MasterLink, master: i32) -> Result<Scoreboard, ()> {
+/// Greets the master, gets the scoreboard, becomes who it is to be, and preloads.
+fn begin<T: 'static>(
+    link: &MasterLink,
+    master: i32,
+    preload: Preload<T>,
+) -> Result<(Scoreboard, &'static T), ()> {
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     link.send_by(&FromZygote::Hello { protocol: PROTOCOL_VERSION }, deadline).map_err(drop)?;
     let Ok(Some((ToZygote::Begin { credentials, nofile }, fds))) = link.receive_by(deadline) else {
@@ -132,15 +145,23 @@ fn begin(link: &MasterLink, master: i32) -> Result<Scoreboard, ()> {
     let prepared = opened.and_then(|scoreboard| {
         one_thread()?;
         assume(credentials.as_ref(), master)?;
-        Ok(scoreboard)
+        if let Preload::Nothing(_) = preload {
+            return Ok((scoreboard, preload.run()?));
+        }
+        // From now on the master waits for as long as a preload may take.
+        let told = link.send_by(&FromZygote::Preloading, deadline);
+        told.map_err(|error| format!("the link: {error:?}"))?;
+        Ok((scoreboard, leftovers::preload(preload)?))
     });
+    let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     match prepared {
-        Ok(scoreboard) => {
+        Ok(begun) => {
+            // What the preload had to say belongs to the newcomer's last words, and so came before.
             if let Some(own) = fds.next() {
                 stderr::set(&own);
             }
             link.send_by(&FromZygote::Begun, deadline).map_err(drop)?;
-            Ok(scoreboard)
+            Ok(begun)
         }
         Err(reason) => {
             let _ = link.send_by(&FromZygote::Refused { reason }, deadline);

@@ -11,7 +11,7 @@ use crate::config::{
 use super::Builder;
 use crate::endpoint::Schedule;
 
-impl Builder {
+impl<T: 'static> Builder<T> {
     /// The number of workers, at most 512. Default: the cores that this process may use, by affinity
     /// and cgroup. 0 runs `main` in this process, as the worker of slot 0, with the same API.
     pub fn workers(self, count: usize) -> Self {
@@ -69,7 +69,8 @@ impl Builder {
         self
     }
 
-    /// From spawn to ready; a worker that takes longer is killed. Default: 60 s.
+    /// From spawn to ready; a worker that takes longer is killed. A [`preload`](Builder::preload) may take
+    /// as long, too. Default: 60 s.
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         if timeout.is_zero() {
             self.mistakes.push("start_timeout: 0: no worker can be ready in no time".to_owned());
@@ -91,6 +92,17 @@ impl Builder {
             self.mistakes.push("worker_threads: 0: a runtime needs a thread".to_owned());
         }
         self.config.worker_threads = Some(threads);
+        self
+    }
+
+    /// Keeps the worker of slot n, with all its threads and what it starts, on the n-th of the
+    /// processors that the cluster may use (affinity, cpuset), in the kernel's order and round again.
+    /// Default: the kernel moves workers about. No effect with `workers = 0`.
+    ///
+    /// The kernel's order is not always that of memory: consecutive numbers may lie on different NUMA
+    /// nodes (`lscpu -e` shows them). To choose nodes, start the program under `taskset` or `numactl`.
+    pub fn pin(mut self) -> Self {
+        self.config.pin = true;
         self
     }
 

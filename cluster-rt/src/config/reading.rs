@@ -118,6 +118,14 @@ pub(super) fn flavor(text: &str) -> Read<Flavor> {
     }
 }
 
+pub(super) fn on_or_off(text: &str) -> Read<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("allowed: on or off"),
+    }
+}
+
 pub(super) fn log_level(text: &str) -> Read<LogLevel> {
     match text {
         "off" => Ok(LogLevel::Off),

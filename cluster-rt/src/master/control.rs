@@ -373,6 +373,7 @@ impl Control {
         for answer in zygote.read(&self.parts.scoreboard, credentials) {
             match answer {
                 Answer::Greeted => {}
+                Answer::Preloading => self.feed(Input::ZygotePreloading { generation }),
                 Answer::Up => self.feed(Input::ZygoteUp { generation }),
                 Answer::SpawnFailed { worker, errno } => {
                     self.feed(Input::SpawnFailed { worker, errno });

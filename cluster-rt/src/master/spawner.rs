@@ -35,6 +35,7 @@ pub(super) struct ZygoteHandle {
 pub(super) enum Answer {
     /// It is not up yet.
     Greeted,
+    Preloading,
     Up,
     Spawned {
         worker: WorkerId,
@@ -140,6 +141,7 @@ impl ZygoteHandle {
             FromZygote::Hello { protocol } => {
                 Err(format!("it speaks protocol {protocol}, the master {PROTOCOL_VERSION}"))
             }
+            FromZygote::Preloading => Ok(Answer::Preloading),
             FromZygote::Begun => Ok(Answer::Up),
             FromZygote::Refused { reason } => Err(reason),
             FromZygote::Spawned { worker, pid } => Ok(Answer::Spawned { worker, pid }),

@@ -6,13 +6,16 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod allocations;
+pub(crate) mod affinity;
 pub(crate) mod bpf;
 pub(crate) mod child;
 pub(crate) mod credentials;
+pub(crate) mod descriptors;
 pub(crate) mod fdpass;
 pub(crate) mod fork;
 pub(crate) mod inherited;
 pub(crate) mod passing;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod signal;

@@ -48,10 +48,10 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         any::<(String, i32)>().prop_map(|(operation, errno)| BindRefused { operation, errno });
     let outcomes = prop::result::maybe_ok(bound, refused);
     prop_oneof![
-        (any::<(usize, u32, usize, bool, Option<Duration>)>(), flavors).prop_map(
+        (any::<(usize, u32, usize, bool, bool, Option<Duration>)>(), flavors).prop_map(
             |(numbers, flavor)| {
-                let (slot, generation, worker_threads, sits, heartbeat) = numbers;
-                ToWorker::Go(Go { slot, generation, flavor, worker_threads, sits, heartbeat })
+                let (slot, generation, worker_threads, pin, sits, heartbeat) = numbers;
+                ToWorker::Go(Go { slot, generation, flavor, worker_threads, pin, sits, heartbeat })
             }
         ),
         (any::<u32>(), outcomes)

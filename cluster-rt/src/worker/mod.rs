@@ -37,6 +37,7 @@ use crate::{
     config::{Config, Flavor},
     link::Link,
     sys::{
+        affinity,
         inherited::AtStart,
         process,
         signal::{self, Disposition},
@@ -76,6 +77,12 @@ where
     drop(seed.blocked);
     let link: MasterLink = Link::new(seed.link);
     let Ok(go) = greet(&link) else { process::exit_now(NOT_BORN) };
+    if go.pin {
+        // Before its first thread, so that all stay there.
+        if let Err(error) = affinity::pin(go.slot) {
+            complain(&format!("worker {}: pin: {error}; it runs on any processor", seed.worker));
+        }
+    }
     let Some(row) = seed.scoreboard.row(seed.row) else { process::exit_now(NOT_BORN) };
     // Without it the last words of a newcomer are only not told twice.
     let diverted = seed.stderr.and_then(|elsewhere| stderr::divert(elsewhere).ok());

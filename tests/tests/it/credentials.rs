@@ -48,6 +48,26 @@ fn workers_are_who_was_named_and_the_master_is_not() {
 }
 
 #[test]
+fn what_is_preloaded_is_made_by_who_was_named() {
+    if !is_root() {
+        return;
+    }
+    let variables = [("CLUSTER_USER", "nobody")];
+    let program = Running::start(fixture!("preloads"), &["serve"], &variables);
+    let line = program.line("preloaded ");
+    assert!(line.ends_with(" as 65534"), "{line}");
+    program.lines(" has ", 2);
+    program.stop();
+    // Who has changed its user may not read everything about itself.
+    for (behaviour, text) in [("thread", "workers: ticker;"), ("pair", "(Unix), descriptor")] {
+        let mut program = Running::start(fixture!("preloads"), &[behaviour], &variables);
+        let line = program.line("zygote 1 exited: preload left ");
+        assert!(line.contains(text), "{line}");
+        assert_eq!(program.exit_code(), 70);
+    }
+}
+
+#[test]
 fn nobody_is_left_when_the_master_is_killed() {
     if !is_root() {
         return;

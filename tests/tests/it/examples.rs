@@ -99,6 +99,21 @@ fn reload_runs_to_its_end_and_loses_nothing() {
     program.line("stopped: 2 drained, 0 killed");
 }
 
+#[test]
+fn preload_runs_to_its_end_and_shares() {
+    let mut program = Running::start(&example("preload"), &[], &[]);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    program.wait_for_output();
+    let mebibytes = |text: &str| {
+        let line = program.line(text);
+        let mut numbers = line.split(' ').filter_map(|word| word.parse::<u64>().ok());
+        numbers.next_back().expect("a number")
+    };
+    assert!(mebibytes("seen by 8 workers: ") > 800);
+    assert!(mebibytes("taken by 8 workers: ") < 130);
+    program.lines("worker 0: 0 squared is 0", 2);
+}
+
 /// Runs an example to its end and looks for lines.
 fn runs_to_its_end(name: &str, lines: &[&str]) {
     let mut program = Running::start(&example(name), &[], &[]);

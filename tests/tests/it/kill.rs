@@ -28,7 +28,7 @@ fn assert_bounded_loss(program: &Running, tally: &Tally, kills: usize) {
 }
 
 /// From each kill to the `Ready` of the next worker of that slot, sorted.
-fn recoveries(program: &Running, kills: &[(i32, f64)]) -> Vec<f64> {
+pub(super) fn recoveries(program: &Running, kills: &[(i32, f64)]) -> Vec<f64> {
     let mut found: Vec<f64> = kills.iter().map(|(pid, at)| recovery(program, *pid) - at).collect();
     found.sort_by(f64::total_cmp);
     found

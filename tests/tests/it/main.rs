@@ -24,6 +24,8 @@ mod messages;
 mod messages_fd;
 mod options;
 mod orphans;
+mod pin;
+mod preload;
 mod process;
 mod process_traces;
 mod recycle;

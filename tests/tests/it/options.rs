@@ -25,6 +25,7 @@ fn bad_values_are_told_all_at_once_with_what_is_allowed() {
         ("CLUSTER_RECYCLE_JITTER", "2", "a number from 0.0 to 1.0"),
         ("CLUSTER_SURPLUS", "0", "a whole number from 1 to 512"),
         ("CLUSTER_FLAVOR", "vanilla", "current_thread, local or multi_thread"),
+        ("CLUSTER_PIN", "yes", "on or off"),
         ("CLUSTER_LOG", "loud", "off, warn or info"),
     ];
     let variables: Vec<(&str, &str)> = bad.iter().map(|&(name, value, _)| (name, value)).collect();

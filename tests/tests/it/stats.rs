@@ -43,7 +43,8 @@ fn they_count_connections_over_respawns_and_only_grow() {
         (served == 20 && beating).then_some(stats)
     });
     assert_eq!((number(&stats, 0, "respawns"), number(&stats, 1, "respawns")), (0, 1), "{stats}");
-    assert!(number(&stats, 1, "received") >= 10, "{stats}");
+    // Those of the dead worker too; how many each slot got depends on how long the respawn took.
+    assert_eq!(number(&stats, 0, "received") + number(&stats, 1, "received"), 20, "{stats}");
     for part in ["ready", "Signaled { signal: 9", "rss ", "pss ", "0 waiting"] {
         assert!(stats.contains(part), "{part}: {stats}");
     }

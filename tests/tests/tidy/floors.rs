@@ -8,7 +8,7 @@ use super::{assert_none, sources};
 const FLOORS: &[&[&str]] = &[
     &["id", "config", "error", "event", "stats", "wire", "policy"],
     &["sys"],
-    &["link", "handoff", "mail", "message"],
+    &["link", "handoff", "mail", "message", "preload"],
     &["zygote"],
     &["master", "worker"],
     &["net", "http", "process"],

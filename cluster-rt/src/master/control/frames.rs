@@ -102,6 +102,7 @@ impl Control {
             worker_threads: config.worker_threads.unwrap_or(1),
             sits: self.parts.supervisor.sits(worker),
             heartbeat: config.hang_timeout.map(|timeout| timeout / BEATS),
+            pin: config.pin,
         };
         self.send(worker, &ToWorker::Go(go), Vec::new());
     }

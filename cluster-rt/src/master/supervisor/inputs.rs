@@ -12,6 +12,8 @@ use crate::{
 pub(crate) enum Input {
     /// The master is up: begin.
     Start,
+    /// The generation's zygote has begun to preload.
+    ZygotePreloading { generation: u32 },
     /// The generation's zygote forks on request.
     ZygoteUp { generation: u32 },
     /// The generation's zygote has ended, or could not be started.

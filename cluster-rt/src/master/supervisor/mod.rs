@@ -147,6 +147,7 @@ impl Supervisor {
     fn take(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
             Input::Start => self.begin(now, out),
+            Input::ZygotePreloading { generation } => self.zygote_preloading(generation, now),
             Input::ZygoteUp { generation } => self.zygote_up(generation),
             Input::ZygoteExited { generation, reason } => {
                 self.zygote_exited(generation, reason, now, out);

@@ -50,7 +50,7 @@ fn any_input(random: &mut Random, orders: &mut u64) -> Input {
         *orders += 1;
         OrderId(*orders)
     };
-    match random.below(26) {
+    match random.below(27) {
         0 | 1 => Input::ZygoteUp { generation },
         2 => Input::ZygoteExited { generation, reason: String::new() },
         3 | 4 => Input::Spawned { worker, pid: 1 },
@@ -71,6 +71,7 @@ fn any_input(random: &mut Random, orders: &mut u64) -> Input {
         22 => Input::Reload { order: order() },
         23 => Input::Scale { order: order(), target: random.below(5) as usize },
         24 => Input::Respawn { order: order(), slot: random.below(4) as usize },
+        25 => Input::ZygotePreloading { generation },
         _ => Input::Tick,
     }
 }

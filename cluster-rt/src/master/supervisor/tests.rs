@@ -370,6 +370,67 @@ fn a_zygote_that_never_says_hello_is_given_up() {
     assert_eq!(end(&actions), Some(70));
 }
 
+/// A supervisor of one worker whose first zygote has begun to preload, with a `start_timeout` of 20 s.
+fn preloading() -> Bench {
+    let start_timeout = Duration::from_secs(20);
+    let rules = Config { respawn: Respawn::Always, start_timeout, ..Config::default() };
+    let now = Instant::now();
+    let mut bench = Bench { supervisor: Supervisor::new(rules, 1, 1, now), now, done: Vec::new() };
+    bench.feed(Input::Start);
+    bench.feed(Input::ZygotePreloading { generation: 1 });
+    bench
+}
+
+fn exited(generation: u32) -> Input {
+    Input::ZygoteExited { generation, reason: "preload: no model".to_owned() }
+}
+
+#[test]
+fn a_preload_has_as_long_as_a_start_and_no_longer() {
+    let kill = Action::KillZygote { generation: 1 };
+    let mut bench = preloading();
+    assert_eq!(bench.pass(Duration::from_millis(19_999)), []);
+    // Said again, it gains nothing.
+    bench.feed(Input::ZygotePreloading { generation: 1 });
+    assert!(bench.pass(Duration::from_millis(1)).contains(&kill));
+    assert_eq!(end(&bench.feed(exited(1))), Some(70));
+
+    let mut bench = preloading();
+    bench.pass(Duration::from_secs(19));
+    assert_eq!(Bench::spawns(&bench.feed(Input::ZygoteUp { generation: 1 })), [(WorkerId(1), 0)]);
+}
+
+#[test]
+fn a_preload_that_fails_is_tried_again_only_if_anything_was_ever_ready() {
+    assert_eq!(end(&preloading().feed(exited(1))), Some(70));
+
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.feed(exited(1));
+    for _ in 0..20 {
+        bench.feed(Input::ZygotePreloading { generation: 1 });
+        assert_eq!(end(&bench.feed(exited(1))), None, "a worker serves");
+        assert!(
+            bench.pass(Duration::from_secs(30)).contains(&Action::ExecZygote { generation: 1 })
+        );
+    }
+}
+
+#[test]
+fn a_stop_during_a_preload_is_a_stop() {
+    let mut bench = preloading();
+    bench.feed(Input::Stop { code: 0 });
+    let actions = bench.feed(Input::ListenersClosed);
+    assert!(actions.contains(&Action::KillZygote { generation: 1 }));
+    assert_eq!(end(&bench.feed(exited(1))), Some(0));
+
+    // Also if it fails just then.
+    let mut bench = preloading();
+    bench.feed(Input::Stop { code: 0 });
+    assert_eq!(end(&bench.feed(exited(1))), None);
+    assert_eq!(end(&bench.feed(Input::ListenersClosed)), Some(0));
+}
+
 #[test]
 fn a_silent_worker_a_slow_one_and_one_that_misbehaves_are_killed() {
     let mut bench = Bench::new(1, |rules| rules.start_timeout = Duration::from_secs(3));

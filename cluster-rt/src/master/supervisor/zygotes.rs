@@ -34,10 +34,33 @@ pub(super) enum State {
     Absent { retry: Option<Instant> },
     /// Exec'd at this time, not up.
     Starting { since: Instant },
+    /// Runs the user's preload since this time.
+    Preloading { since: Instant },
     /// Forks on request.
     Up,
     /// Sent SIGKILL, not yet reaped.
-    Killed { was_up: bool },
+    Killed { was: Was },
+}
+
+/// How far a zygote had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Was {
+    Starting,
+    Preloading,
+    Up,
+}
+
+impl State {
+    /// How far it has come, or had before it was killed; `None` if there is none.
+    fn was(self) -> Option<Was> {
+        match self {
+            Self::Absent { .. } => None,
+            Self::Starting { .. } => Some(Was::Starting),
+            Self::Preloading { .. } => Some(Was::Preloading),
+            Self::Up => Some(Was::Up),
+            Self::Killed { was } => Some(was),
+        }
+    }
 }
 
 /// Spawns asked of one zygote and not answered. Bounds what its link has to hold.
@@ -81,9 +104,17 @@ impl Supervisor {
 
     pub(super) fn zygote_up(&mut self, generation: u32) {
         let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
-        if matches!(zygote.state, State::Starting { .. }) {
+        if matches!(zygote.state, State::Starting { .. } | State::Preloading { .. }) {
             zygote.state = State::Up;
             zygote.failures = 0;
+        }
+    }
+
+    pub(super) fn zygote_preloading(&mut self, generation: u32, now: Instant) {
+        let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
+        // Said again, it gains nothing.
+        if matches!(zygote.state, State::Starting { .. }) {
+            zygote.state = State::Preloading { since: now };
         }
     }
 
@@ -109,10 +140,10 @@ impl Supervisor {
         self.ask_again(generation, now, out);
         let needed = self.is_needed(generation);
         let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
-        let was_up = matches!(zygote.state, State::Up | State::Killed { was_up: true });
+        let was = zygote.state.was();
         let reason = zygote.fault.take().unwrap_or(reason);
         zygote.state = State::Absent { retry: None };
-        zygote.failures += u32::from(!was_up);
+        zygote.failures += u32::from(was != Some(Was::Up));
         let failures = zygote.failures;
         let served = std::mem::take(&mut zygote.served);
         if self.is_ending() {
@@ -125,7 +156,9 @@ impl Supervisor {
             return self.forget_generation(generation, out);
         }
         out.push(Action::Emit(Event::ZygoteExited { generation, reason }));
-        if failures >= self.rules.give_up && !self.any_ready() {
+        // A preload may take minutes and has no reason to go better at once.
+        let hopeless = was == Some(Was::Preloading) && !self.ever_ready && !self.is_stopping();
+        if (hopeless || failures >= self.rules.give_up) && !self.any_ready() {
             out.push(Action::Emit(Event::GaveUp { failed_starts: failures }));
             return self.kill(EXIT_GAVE_UP, out);
         }
@@ -176,24 +209,32 @@ impl Supervisor {
             && self.unanswered(generation).len() < SPAWNS_AT_ONCE_MAX
     }
 
-    /// When each zygote is overdue: with its hello, or with its answer to a spawn.
+    /// When each zygote is overdue: with its hello, its preload, or its answer to a spawn.
     pub(super) fn zygotes_due(&self) -> impl Iterator<Item = (Instant, u32)> + '_ {
         self.zygotes.iter().filter_map(|(&generation, zygote)| {
-            let since = match zygote.state {
-                State::Starting { since } => Some(since),
+            let due = match zygote.state {
+                State::Starting { since } => Some(since + HANDSHAKE_TIMEOUT),
+                State::Preloading { since } => Some(since + self.rules.start_timeout),
                 State::Up => {
                     let of = self.workers.values().filter(|w| w.generation == generation);
-                    of.filter(|w| w.pid.is_none()).map(|w| w.since).min()
+                    let asked = of.filter(|w| w.pid.is_none()).map(|w| w.since).min();
+                    asked.map(|since| since + HANDSHAKE_TIMEOUT)
                 }
                 State::Absent { .. } | State::Killed { .. } => None,
             };
-            Some((since? + HANDSHAKE_TIMEOUT, generation))
+            Some((due?, generation))
         })
     }
 
     pub(super) fn zygote_overdue(&mut self, generation: u32, out: &mut Vec<Action>) {
-        let limit = HANDSHAKE_TIMEOUT.as_secs();
-        let fault = format!("the zygote did not answer for {limit} s");
+        let state = self.zygotes.get(&generation).map(|zygote| zygote.state);
+        let fault = if let Some(State::Preloading { .. }) = state {
+            let limit = humantime::format_duration(self.rules.start_timeout);
+            format!("preload took longer than {limit} (start_timeout)")
+        } else {
+            let limit = HANDSHAKE_TIMEOUT.as_secs();
+            format!("the zygote did not answer for {limit} s")
+        };
         out.push(Action::Warn(format!("{fault}: killed (generation {generation})")));
         self.kill_zygote(generation, Some(fault), out);
     }
@@ -205,11 +246,13 @@ impl Supervisor {
         out: &mut Vec<Action>,
     ) {
         let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
-        if matches!(zygote.state, State::Starting { .. } | State::Up) {
-            zygote.state = State::Killed { was_up: zygote.state == State::Up };
-            zygote.fault = fault;
-            out.push(Action::KillZygote { generation });
+        if matches!(zygote.state, State::Killed { .. }) {
+            return;
         }
+        let Some(was) = zygote.state.was() else { return };
+        zygote.state = State::Killed { was };
+        zygote.fault = fault;
+        out.push(Action::KillZygote { generation });
     }
 
     pub(super) fn kill_zygotes(&mut self, out: &mut Vec<Action>) {

@@ -6,6 +6,10 @@ struct App;
 
 impl App {
     fn setup() {}
+
+    fn load() -> Self {
+        Self
+    }
 }
 
 async fn watch(_master: Master) -> Result<(), String> {
@@ -29,8 +33,10 @@ fn cores() -> usize {
     surplus = 1,
     flavor = "multi_thread",
     worker_threads = 2,
+    pin,
     init = App::setup,
     master = watch,
+    preload = App::load,
     crate = ::cluster,
 )]
-async fn main() {}
+async fn main(_app: &'static App) {}

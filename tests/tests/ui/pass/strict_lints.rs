@@ -10,6 +10,10 @@ async fn watch(_master: cluster::Master) -> Result<(), std::io::Error> {
 
 const fn setup() {}
 
+const fn load() -> u32 {
+    7
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
@@ -28,8 +32,10 @@ fn cores() -> usize {
     surplus = 512,
     flavor = "multi_thread",
     worker_threads = 3,
+    pin,
     init = setup,
-    master = watch
+    master = watch,
+    preload = load
 )]
 async fn main() -> std::io::Result<()> {
     std::future::ready(Ok(())).await

@@ -1,9 +1,5 @@
 #[cluster::main(
     schedule = "sticky",
-    services(web = 4, jobs = 2),
-    preload = load,
-    pin
+    services(web = 4, jobs = 2)
 )]
 async fn main() {}
-
-fn load() {}

@@ -1,0 +1,8 @@
+struct Model;
+
+fn load() -> Model {
+    Model
+}
+
+#[cluster::main(preload = load)]
+async fn main(_model: Model) {}

@@ -1,0 +1,4 @@
+struct Model;
+
+#[cluster::main]
+async fn main(_model: &'static Model) {}

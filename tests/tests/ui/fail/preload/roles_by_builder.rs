@@ -1,0 +1,3 @@
+fn main() {
+    cluster::Builder::new().preload(|| 7_u32).run_roles(|_| async {});
+}

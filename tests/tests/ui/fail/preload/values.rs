@@ -1,0 +1,2 @@
+#[cluster::main(preload = "load", pin = true)]
+async fn main() {}
