@@ -89,9 +89,13 @@ mod tests {
 
     #[test]
     fn every_option_takes_its_own_example() {
-        let examples = crate::options::AVAILABLE.map(|(_, example)| example).join(", ");
-        let text = expanded(examples.parse().unwrap(), MAIN);
+        // `blocking` goes with another kind of `main`.
+        let mut examples = crate::options::AVAILABLE.map(|(_, example)| example).to_vec();
+        examples.retain(|example| *example != "blocking");
+        let text = expanded(examples.join(", ").parse().unwrap(), MAIN);
         assert_eq!(mistakes(&text), 0, "{text}");
+        let text = expanded(quote!(blocking, workers = 2), "fn main() {}");
+        assert!(text.contains(".run_blocking(main)"), "{text}");
     }
 
     #[test]

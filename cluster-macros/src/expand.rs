@@ -96,7 +96,8 @@ fn run(args: &Args, sig: &Signature, krate: &Path) -> TokenStream {
     };
     let preload = call(&args.preload, "preload", ToTokens::to_token_stream);
     if preload.is_some() {
-        let run = Ident::new("run_preloaded", output);
+        let name = if args.blocking.is_some() { "run_preloaded_blocking" } else { "run_preloaded" };
+        let run = Ident::new(name, output);
         // A model of another type is reported under this argument, hence under the parameter's type.
         let model = Ident::new("model", parameter.ty.span());
         return quote!(#preload .#run(|#model| #main(#model)));

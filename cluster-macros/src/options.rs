@@ -220,8 +220,9 @@ mod tests {
     #[test]
     fn a_slip_of_a_later_name_is_not_recommended() {
         assert_eq!(
-            refusal("preloat"),
-            "unknown option `preloat`; `preload` is not available in this version"
+            refusal("servises"),
+            "unknown option `servises`; `services` is not available in this version: tell the workers \
+             apart by `cluster::worker().slot()`"
         );
     }
 

@@ -19,8 +19,8 @@ use crate::{
     master::{self, Branch, Master},
     preload::Preload,
     sys::{fork::Image, inherited::AtStart, process},
-    worker::{self, Worker, cores},
-    zygote::{self, Handover, Seed},
+    worker::{self, Body, OnRuntime, OnThread, Worker, cores},
+    zygote::{self, Handover},
 };
 
 /// Which part of the cluster runs here: Node's `if (cluster.isPrimary)`.
@@ -132,7 +132,25 @@ impl<T: 'static> Builder<T> {
         Fut: Future,
         Fut::Output: Termination,
     {
-        self.play(|_| main())
+        self.play(|_| OnRuntime(main))
+    }
+
+    /// As [`run`](Self::run), with a `main` that is not `async` and has no runtime: for
+    /// [`cluster::blocking`](crate::blocking).
+    ///
+    /// A drain ends [`blocking::Incoming`](crate::blocking::Incoming); a `main` that takes no notice of
+    /// one ends with the process, when its connections are closed.
+    ///
+    /// # Exit code
+    /// As for [`run`](Self::run); 78 together with [`hang_timeout`](Self::hang_timeout), whose heartbeat is
+    /// a task of the runtime.
+    pub fn run_blocking<F, Out>(mut self, main: F) -> ExitCode
+    where
+        F: FnOnce() -> Out,
+        Out: Termination,
+    {
+        self.config.blocking = true;
+        self.play(|_| OnThread(main))
     }
 }
 
@@ -163,22 +181,19 @@ impl Builder {
                 None => ExitCode::SUCCESS,
             }
         }));
-        self.play(move |&()| async move {
-            match take(&main) {
-                Some(main) => exit_by(main(Role::Worker(worker::worker())).await),
-                None => ExitCode::SUCCESS,
-            }
+        self.play(move |&()| {
+            OnRuntime(move || async move {
+                match take(&main) {
+                    Some(main) => exit_by(main(Role::Worker(worker::worker())).await),
+                    None => ExitCode::SUCCESS,
+                }
+            })
         })
     }
 }
 
 impl<T: 'static> Builder<T> {
-    fn play<F, Fut>(mut self, main: F) -> ExitCode
-    where
-        F: FnOnce(&'static T) -> Fut,
-        Fut: Future,
-        Fut::Output: Termination,
-    {
+    fn play<B: Body>(mut self, main: impl FnOnce(&'static T) -> B) -> ExitCode {
         if let Some(code) = crate::process::private::prologue() {
             return exit(code);
         }
@@ -187,7 +202,7 @@ impl<T: 'static> Builder<T> {
             Err(reason) => exit(complain(EXIT_CONFIG, &[reason])),
             // What `serve` returns in is a worker; the zygote never comes back.
             Ok(Part::Zygote(handover)) => match zygote::serve(&handover, self.preload) {
-                Ok((seed, preloaded)) => exit(run_worker(seed, init, || main(preloaded))),
+                Ok((seed, preloaded)) => exit(worker::run(seed, init, main(preloaded))),
                 Err(reason) => exit(complain(EXIT_CONFIG, &[not_a_zygote(&reason)])),
             },
             Ok(Part::Master) => exit(self.run_master(init, main)),
@@ -195,12 +210,11 @@ impl<T: 'static> Builder<T> {
     }
 
     /// The process that the user started: master, or with `workers = 0` everything.
-    fn run_master<F, Fut>(mut self, init: Option<Box<dyn FnOnce()>>, main: F) -> i32
-    where
-        F: FnOnce(&'static T) -> Fut,
-        Fut: Future,
-        Fut::Output: Termination,
-    {
+    fn run_master<B: Body>(
+        mut self,
+        init: Option<Box<dyn FnOnce()>>,
+        main: impl FnOnce(&'static T) -> B,
+    ) -> i32 {
         // Before anything else is opened.
         let at_start = AtStart::take();
         let warnings = match self.configure() {
@@ -214,7 +228,7 @@ impl<T: 'static> Builder<T> {
             }
             // Before `init`, as in a cluster, where that follows the fork.
             return match self.preload.run() {
-                Ok(preloaded) => worker::run_solo(&self.config, at_start, init, || main(preloaded)),
+                Ok(preloaded) => worker::run_solo(&self.config, at_start, init, main(preloaded)),
                 Err(reason) => complain(EXIT_PRELOAD, &[reason]),
             };
         }
@@ -253,6 +267,11 @@ impl<T: 'static> Builder<T> {
                 }
                 self.config.workers = Some(count);
             }
+        }
+        if self.config.blocking && self.config.hang_timeout.is_some() {
+            let text =
+                "hang_timeout: a blocking main has no runtime, whose task the heartbeat would be";
+            mistakes.push(text.to_owned());
         }
         let unknown = |name: &String| format!("{name} is set and means nothing to this version");
         let mut warnings: Vec<String> = overrides.unknown.iter().map(unknown).collect();
@@ -305,15 +324,6 @@ fn not_a_zygote(reason: &str) -> String {
         "{} is set, but no cluster's master started this process: {reason}; unset it",
         process::HANDOVER_VARIABLE
     )
-}
-
-fn run_worker<F, Fut>(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: F) -> i32
-where
-    F: FnOnce() -> Fut,
-    Fut: Future,
-    Fut::Output: Termination,
-{
-    worker::run(seed, init, main)
 }
 
 fn branch_of<F, Fut>(branch: F) -> Branch

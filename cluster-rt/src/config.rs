@@ -94,6 +94,8 @@ pub(crate) struct Config {
     pub(crate) group: Option<String>,
     /// What `user` and `group` are to the kernel, once `Builder` has looked them up.
     pub(crate) credentials: Option<Credentials>,
+    /// `main` runs on no runtime.
+    pub(crate) blocking: bool,
     pub(crate) flavor: Flavor,
     /// Threads of a `MultiThread` runtime; `None` for cores divided by workers.
     pub(crate) worker_threads: Option<usize>,
@@ -135,6 +137,7 @@ impl Default for Config {
             user: None,
             group: None,
             credentials: None,
+            blocking: false,
             flavor: Flavor::CurrentThread,
             worker_threads: None,
             pin: false,

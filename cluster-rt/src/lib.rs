@@ -62,6 +62,7 @@ compile_error!("cluster-rt needs Linux: it is built on descriptor passing, pidfd
 
 #[doc(hidden)]
 pub mod __private;
+pub mod blocking;
 mod builder;
 mod config;
 mod endpoint;

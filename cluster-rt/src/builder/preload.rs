@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::Builder;
-use crate::preload::{Preload, PreloadFn};
+use crate::{
+    preload::{Preload, PreloadFn},
+    worker::{OnRuntime, OnThread},
+};
 
 impl Builder {
     /// Makes a value once, before the workers are forked: all workers share its memory, copy on write.
@@ -78,6 +81,19 @@ impl<T: 'static> Builder<T> {
         Fut: Future,
         Fut::Output: Termination,
     {
-        self.play(main)
+        self.play(|preloaded| OnRuntime(move || main(preloaded)))
+    }
+
+    /// As [`run_blocking`](Self::run_blocking), with what [`preload`](Builder::preload) made.
+    ///
+    /// # Exit code
+    /// As for [`run_blocking`](Self::run_blocking).
+    pub fn run_preloaded_blocking<F, Out>(mut self, main: F) -> ExitCode
+    where
+        F: FnOnce(&'static T) -> Out,
+        Out: Termination,
+    {
+        self.config.blocking = true;
+        self.play(|preloaded| OnThread(move || main(preloaded)))
     }
 }

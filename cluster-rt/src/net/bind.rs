@@ -2,7 +2,14 @@
 //!
 //! `refusal` words the errors.
 
-use std::{io, os::fd::OwnedFd, path::PathBuf, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
 
 use super::{
     options::ListenOptions,
@@ -17,41 +24,55 @@ use crate::{
     worker::{ANSWER_TIMEOUT, Answer, Backing, Current},
 };
 
+/// How the master's answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// By a task of a runtime.
+    Await,
+    /// By this thread; then the future is ready when it is first polled.
+    Block,
+}
+
+/// How often a blocked thread looks for the answer.
+const BLOCKED_PAUSE: Duration = Duration::from_micros(200);
+
 /// A bound listener, as its worker holds it.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(crate) struct Bound {
     /// `None` where the master knows nothing of it.
-    pub(super) listener: Option<ListenerId>,
-    pub(super) endpoint: Endpoint,
+    pub(crate) listener: Option<ListenerId>,
+    pub(crate) endpoint: Endpoint,
     /// The receiving end of the handoff queue.
-    pub(super) queue: Option<OwnedFd>,
+    pub(crate) queue: Option<OwnedFd>,
     /// The socket itself, if this worker accepts or reads from it.
-    pub(super) socket: Option<OwnedFd>,
+    pub(crate) socket: Option<OwnedFd>,
     /// The file of a socket of this process's own.
-    pub(super) file: Option<SocketFile>,
+    pub(crate) file: Option<SocketFile>,
 }
 
 /// Takes the inherited socket that the options name, if it is there, else binds what is wanted.
-pub(super) async fn bind(
+pub(crate) async fn bind(
     current: &'static Current,
     wanted: Wanted,
     options: &ListenOptions,
+    how: How,
 ) -> io::Result<Bound> {
     if let Some(which) = options.inherited.clone() {
         let inherited = Wanted::Inherited { which, kind: kind_of(&wanted) };
-        match bind_one(current, inherited, options).await {
+        match bind_one(current, inherited, options, how).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             bound => return bound,
         }
     }
-    bind_one(current, wanted, options).await
+    bind_one(current, wanted, options, how).await
 }
 
 /// Binds what is wanted.
-pub(super) async fn bind_one(
+pub(crate) async fn bind_one(
     current: &'static Current,
     wanted: Wanted,
     options: &ListenOptions,
+    how: How,
 ) -> io::Result<Bound> {
     let wanted = numbered(current, wanted);
     let bound = match &current.backing {
@@ -59,7 +80,7 @@ pub(super) async fn bind_one(
         Backing::Master { .. } if options.exclusive || options.reuse_port => {
             bind_here(&wanted, options, &AtStart::default())
         }
-        Backing::Master { .. } => ask(current, &wanted, options).await,
+        Backing::Master { .. } => ask(current, &wanted, options, how).await,
     };
     if bound.is_err() {
         abandon(current, &wanted);
@@ -71,6 +92,7 @@ async fn ask(
     current: &'static Current,
     wanted: &Wanted,
     options: &ListenOptions,
+    how: How,
 ) -> io::Result<Bound> {
     let Backing::Master { requests, .. } = &current.backing else {
         return Err(no_answer("bind", &wanted_words(wanted)));
@@ -78,13 +100,30 @@ async fn ask(
     let (request, answer) = requests.open();
     let options = options.told();
     current.tell(&FromWorker::Bind { request, wanted: wanted.clone(), options });
-    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-        Ok(Ok(Answer::Bound(Ok((bound, fds))))) => received(bound, fds),
-        Ok(Ok(Answer::Bound(Err(refusal)))) => {
+    let answer = match how {
+        How::Await => tokio::time::timeout(ANSWER_TIMEOUT, answer).await.ok().and_then(Result::ok),
+        How::Block => blocked(answer),
+    };
+    match answer {
+        Some(Answer::Bound(Ok((bound, fds)))) => received(bound, fds),
+        Some(Answer::Bound(Err(refusal))) => {
             Err(refused(&refusal.operation, wanted, io::Error::from_raw_os_error(refusal.errno)))
         }
         _ => Err(no_answer("bind", &wanted_words(wanted))),
     }
+}
+
+/// Waits on this thread, but not for long: the answer is read by a thread of the cluster's own.
+fn blocked(mut answer: oneshot::Receiver<Answer>) -> Option<Answer> {
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    while Instant::now() < deadline {
+        match answer.try_recv() {
+            Ok(answer) => return Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => std::thread::sleep(BLOCKED_PAUSE),
+            Err(oneshot::error::TryRecvError::Closed) => break,
+        }
+    }
+    None
 }
 
 fn received(Answered { listener, endpoint }: Answered, fds: Vec<OwnedFd>) -> io::Result<Bound> {
@@ -152,7 +191,7 @@ fn kind_of(wanted: &Wanted) -> Kind {
 }
 
 /// The path as the master can use it, whose directory may be another.
-pub(super) fn absolute(path: PathBuf) -> io::Result<PathBuf> {
+pub(crate) fn absolute(path: PathBuf) -> io::Result<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     if path.as_os_str().as_bytes().first() == Some(&0) {
         let text = "bind: an abstract Unix address cannot be shared: give a path";
@@ -161,9 +200,8 @@ pub(super) fn absolute(path: PathBuf) -> io::Result<PathBuf> {
     std::path::absolute(path)
 }
 
-/// Gets the listening socket behind `listener`. Blocks, but not for long: the answer is read by a
-/// thread of the cluster's own.
-pub(super) fn share(
+/// Gets the listening socket behind `listener`. Blocks, but not for long.
+pub(crate) fn share(
     current: &'static Current,
     listener: ListenerId,
     endpoint: &Endpoint,
@@ -171,17 +209,10 @@ pub(super) fn share(
     let Backing::Master { requests, .. } = &current.backing else {
         return Err(io::Error::other("a listener without a master is the socket itself"));
     };
-    let (request, mut answer) = requests.open();
+    let (request, answer) = requests.open();
     current.tell(&FromWorker::Share { request, listener });
-    let deadline = std::time::Instant::now() + ANSWER_TIMEOUT;
-    while std::time::Instant::now() < deadline {
-        match answer.try_recv() {
-            Ok(Answer::Shared(socket)) => return Ok(socket),
-            Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            _ => break,
-        }
+    match blocked(answer) {
+        Some(Answer::Shared(socket)) => Ok(socket),
+        _ => Err(no_answer("into_std", &endpoint.to_string())),
     }
-    Err(no_answer("into_std", &endpoint.to_string()))
 }

@@ -1,7 +1,7 @@
 //! What a worker listens with, and the connections that it gets.
 
 mod acceptor;
-mod bind;
+pub(crate) mod bind;
 mod incoming;
 mod options;
 mod refusal;

@@ -41,16 +41,16 @@ pub enum WhenFull {
 /// worker that binds first, of the backlogs the largest counts, and the limits are each worker's own.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
-    pub(super) schedule: Option<Schedule>,
+    pub(crate) schedule: Option<Schedule>,
     backlog: u32,
     v6only: Option<bool>,
     connections: Option<u64>,
     waiting: u64,
     when_full: WhenFull,
     mode: Option<u32>,
-    pub(super) inherited: Option<Inherited>,
-    pub(super) exclusive: bool,
-    pub(super) reuse_port: bool,
+    pub(crate) inherited: Option<Inherited>,
+    pub(crate) exclusive: bool,
+    pub(crate) reuse_port: bool,
 }
 
 impl Default for ListenOptions {
@@ -154,12 +154,12 @@ impl ListenOptions {
         self
     }
 
-    pub(super) fn limit(&self) -> Option<u64> {
+    pub(crate) fn limit(&self) -> Option<u64> {
         self.connections
     }
 
     /// As they are told to the master.
-    pub(super) fn told(&self) -> BindOptions {
+    pub(crate) fn told(&self) -> BindOptions {
         BindOptions {
             schedule: self.schedule,
             backlog: self.backlog,

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::worker;
 
 /// The count of one open connection: held while it is open, dropped when it is closed.
-pub struct ConnGuard(worker::Counted);
+pub struct ConnGuard(pub(crate) worker::Counted);
 
 impl fmt::Debug for ConnGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,7 +12,7 @@ use tokio::net::{ToSocketAddrs, lookup_host};
 
 use super::{
     acceptor::{Accepted, Acceptor},
-    bind::{self, Bound},
+    bind::{self, Bound, How},
     incoming::Incoming,
     options::ListenOptions,
     stream::TcpStream,
@@ -73,7 +73,7 @@ impl TcpListener {
         let worker = current("TcpListener::bind")?;
         let mut last = None;
         for addr in lookup_host(addr).await? {
-            match bind::bind(worker, Wanted::Tcp { addr, nth: 0 }, options).await {
+            match bind::bind(worker, Wanted::Tcp { addr, nth: 0 }, options, How::Await).await {
                 Ok(bound) => return Self::new(worker, bound, options),
                 Err(error) => last = Some(error),
             }
@@ -95,7 +95,7 @@ impl TcpListener {
         let worker = current("TcpListener::inherited")?;
         let (wanted, options) =
             (Wanted::Inherited { which: which.into(), kind: Kind::Tcp }, ListenOptions::new());
-        Self::new(worker, bind::bind_one(worker, wanted, &options).await?, &options)
+        Self::new(worker, bind::bind_one(worker, wanted, &options, How::Await).await?, &options)
     }
 
     fn new(worker: &'static Current, bound: Bound, options: &ListenOptions) -> io::Result<Self> {

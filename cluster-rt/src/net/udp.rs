@@ -5,7 +5,7 @@ use std::{fmt, io, net::SocketAddr, ops::Deref};
 use tokio::net::{ToSocketAddrs, lookup_host};
 
 use super::{
-    bind::{self, Bound},
+    bind::{self, Bound, How},
     options::ListenOptions,
 };
 use crate::{
@@ -63,7 +63,7 @@ impl UdpSocket {
         let worker = current("UdpSocket::bind")?;
         let mut last = None;
         for addr in lookup_host(addr).await? {
-            match bind::bind(worker, Wanted::Udp { addr, nth: 0 }, options).await {
+            match bind::bind(worker, Wanted::Udp { addr, nth: 0 }, options, How::Await).await {
                 Ok(bound) => return Self::new(worker, bound),
                 Err(error) => last = Some(error),
             }
@@ -84,7 +84,7 @@ impl UdpSocket {
     pub async fn inherited(which: impl Into<Inherited>) -> io::Result<Self> {
         let worker = current("UdpSocket::inherited")?;
         let wanted = Wanted::Inherited { which: which.into(), kind: Kind::Udp };
-        Self::new(worker, bind::bind_one(worker, wanted, &ListenOptions::new()).await?)
+        Self::new(worker, bind::bind_one(worker, wanted, &ListenOptions::new(), How::Await).await?)
     }
 
     fn new(worker: &'static Current, bound: Bound) -> io::Result<Self> {

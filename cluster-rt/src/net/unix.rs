@@ -10,7 +10,7 @@ use tokio::net::unix::SocketAddr;
 
 use super::{
     acceptor::{Accepted, Acceptor},
-    bind::{self, Bound},
+    bind::{self, Bound, How},
     options::ListenOptions,
     stream::UnixStream,
 };
@@ -64,7 +64,7 @@ impl UnixListener {
     pub async fn bind_with(path: impl AsRef<Path>, options: &ListenOptions) -> io::Result<Self> {
         let worker = current("UnixListener::bind")?;
         let path = bind::absolute(path.as_ref().to_owned())?;
-        let bound = bind::bind(worker, Wanted::Unix { path }, options).await?;
+        let bound = bind::bind(worker, Wanted::Unix { path }, options, How::Await).await?;
         Self::new(worker, bound, options)
     }
 
@@ -80,7 +80,7 @@ impl UnixListener {
         let worker = current("UnixListener::inherited")?;
         let (wanted, options) =
             (Wanted::Inherited { which: which.into(), kind: Kind::Unix }, ListenOptions::new());
-        Self::new(worker, bind::bind_one(worker, wanted, &options).await?, &options)
+        Self::new(worker, bind::bind_one(worker, wanted, &options, How::Await).await?, &options)
     }
 
     fn new(worker: &'static Current, bound: Bound, options: &ListenOptions) -> io::Result<Self> {

@@ -4,9 +4,9 @@
 //! EINTR is retried; an error keeps its `errno`; nothing here knows tokio, a worker's slot or a policy.
 //! The only files of the project that may say `unsafe` are here.
 
+pub(crate) mod affinity;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod allocations;
-pub(crate) mod affinity;
 pub(crate) mod bpf;
 pub(crate) mod child;
 pub(crate) mod credentials;
@@ -14,8 +14,8 @@ pub(crate) mod descriptors;
 pub(crate) mod fdpass;
 pub(crate) mod fork;
 pub(crate) mod inherited;
-pub(crate) mod passing;
 pub(crate) mod memory;
+pub(crate) mod passing;
 pub(crate) mod process;
 pub(crate) mod scoreboard;
 pub(crate) mod signal;

@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    io,
     os::fd::OwnedFd,
     pin::Pin,
     sync::{
@@ -17,7 +18,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{handoff, sys::scoreboard::Row};
+use crate::{
+    handoff,
+    sys::{scoreboard::Row, wake::Wake},
+};
 
 /// How often a drain looks at the accounts.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(2);
@@ -43,6 +47,10 @@ pub(crate) struct Drain {
     /// Answers tell their clients to close, so that connections end before `draining()` resolves.
     answers_close: AtomicBool,
     stop_asked: AtomicBool,
+    /// `main` runs on no runtime that it could be taken from: the process ends in its stead.
+    ends_by_exit: AtomicBool,
+    /// Rung when the drain moves on, for threads that wait for connections.
+    bells: Mutex<Vec<Wake>>,
     /// The receiving ends of the handoff queues of listeners that still exist.
     queues: Mutex<Vec<Weak<OwnedFd>>>,
 }
@@ -54,6 +62,8 @@ impl Default for Drain {
             observed: AtomicBool::new(false),
             answers_close: AtomicBool::new(false),
             stop_asked: AtomicBool::new(false),
+            ends_by_exit: AtomicBool::new(false),
+            bells: Mutex::new(Vec::new()),
             queues: Mutex::new(Vec::new()),
         }
     }
@@ -107,12 +117,35 @@ impl Drain {
         self.advance(Stage::Over);
     }
 
+    pub(super) fn end_by_exit(&self) {
+        self.ends_by_exit.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn ends_by_exit(&self) -> bool {
+        self.ends_by_exit.load(Ordering::Relaxed)
+    }
+
+    /// Something to poll that is readable from the moment on at which this worker drains.
+    pub(crate) fn bell(&self) -> io::Result<Wake> {
+        let bell = Wake::new()?;
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).push(bell.clone());
+        if self.is_draining() {
+            bell.ring();
+        }
+        Ok(bell)
+    }
+
     fn advance(&self, to: Stage) -> bool {
-        self.stage.send_if_modified(|stage| {
+        let further = self.stage.send_if_modified(|stage| {
             let further = *stage < to;
             *stage = to.max(*stage);
             further
-        })
+        });
+        if further {
+            let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+            bells.iter().for_each(Wake::ring);
+        }
+        further
     }
 
     /// Whether everything that was meant for this worker has been accepted and looked at.

@@ -4,6 +4,7 @@
 //! imports `master`. Until the master says `Go` no user code runs; if the master is gone at any point,
 //! so is the worker.
 
+mod body;
 mod current;
 mod drain;
 mod handle;
@@ -13,18 +14,18 @@ mod orders;
 mod solo;
 
 use std::{
-    future::Future,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    process::Termination,
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 
+use self::body::{RunSetting, Setting};
 #[cfg(feature = "axum")]
 pub(crate) use self::current::try_current;
 pub(crate) use self::{
+    body::{Body, OnRuntime, OnThread, exit_code},
     current::{Backing, Current, current},
     drain::Counted,
     orders::Answer,
@@ -34,7 +35,7 @@ pub use self::{
     handle::{Worker, draining, is_worker, set_ready, try_worker, worker},
 };
 use crate::{
-    config::{Config, Flavor},
+    config::Config,
     link::Link,
     sys::{
         affinity,
@@ -58,12 +59,7 @@ const PANICKED: i32 = 101;
 const NOT_BORN: i32 = 71;
 
 /// Lives the life of a worker; returns its exit code.
-pub(crate) fn run<F, Fut>(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: F) -> i32
-where
-    F: FnOnce() -> Fut,
-    Fut: Future,
-    Fut::Output: Termination,
-{
+pub(crate) fn run(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: impl Body) -> i32 {
     // The adoption takes microseconds; a master that is gone never adopts.
     if process::die_with(seed.master, HANDSHAKE_TIMEOUT).is_err() {
         process::exit_now(NOT_BORN);
@@ -96,26 +92,23 @@ where
     if let Err(error) = started {
         return complain(&format!("worker {}: thread: {error}", seed.worker));
     }
-    run_main(current, go.flavor, go.worker_threads, go.heartbeat, init, main)
+    let Go { flavor, worker_threads: threads, heartbeat, .. } = go;
+    run_main(current, Setting { flavor, threads, heartbeat }, init, main)
 }
 
 /// Runs `main` in this process, as the worker of slot 0 that has no master.
-pub(crate) fn run_solo<F, Fut>(
+pub(crate) fn run_solo(
     config: &Config,
     at_start: AtStart,
     init: Option<Box<dyn FnOnce()>>,
-    main: F,
-) -> i32
-where
-    F: FnOnce() -> Fut,
-    Fut: Future,
-    Fut::Output: Termination,
-{
+    main: impl Body,
+) -> i32 {
     process::raise_nofile();
     match solo::start(config, at_start) {
         Ok(current) => {
             let threads = config.worker_threads.unwrap_or_else(cores);
-            run_main(current, config.flavor, threads, None, init, main)
+            let setting = Setting { flavor: config.flavor, threads, heartbeat: None };
+            run_main(current, setting, init, main)
         }
         Err(error) => complain(&format!("start: {error}")),
     }
@@ -156,74 +149,31 @@ fn greet(link: &MasterLink) -> Result<Go, ()> {
     }
 }
 
-fn run_main<F, Fut>(
+fn run_main(
     current: &'static Current,
-    flavor: Flavor,
-    threads: usize,
-    heartbeat: Option<Duration>,
+    setting: Setting,
     init: Option<Box<dyn FnOnce()>>,
-    main: F,
-) -> i32
-where
-    F: FnOnce() -> Fut,
-    Fut: Future,
-    Fut::Output: Termination,
-{
+    main: impl Body,
+) -> i32 {
     let life = AssertUnwindSafe(|| {
         if let Some(init) = init {
             init();
         }
-        block_on(flavor, threads, async {
-            current.tell(&FromWorker::Online);
-            if let Some(interval) = heartbeat {
-                tokio::spawn(heartbeat::beat(current.accounts.row(), interval));
-            }
-            let report = tokio::select! {
-                output = main() => exit_code(output),
-                // Only if main takes no notice of the drain.
-                () = current.drain.over() => 0,
-            };
-            // Tasks of their own may still serve connections when main has returned.
-            if current.drain.is_draining() {
-                current.drain.connections_closed().await;
-            }
-            report
-        })
+        main.run(current, RunSetting(setting))
     });
     let (code, panicked) = match catch_unwind(life) {
         Ok(Ok(code)) => (code, false),
         Ok(Err(error)) => (complain(&format!("worker runtime: {error}")), false),
         Err(_) => (PANICKED, true),
     };
-    // The master reads the lane to its end before it tells of this one.
-    mail::flush();
-    current.tell(&FromWorker::Ended { code, panicked });
+    end(current, code, panicked);
     code
 }
 
-fn block_on<T>(flavor: Flavor, threads: usize, future: impl Future<Output = T>) -> io::Result<T> {
-    use tokio::runtime::Builder;
-    match flavor {
-        Flavor::CurrentThread => {
-            Ok(Builder::new_current_thread().enable_all().build()?.block_on(future))
-        }
-        Flavor::Local => {
-            let runtime =
-                Builder::new_current_thread().enable_all().build_local(Default::default())?;
-            Ok(runtime.block_on(future))
-        }
-        Flavor::MultiThread => {
-            let runtime =
-                Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
-            Ok(runtime.block_on(future))
-        }
-    }
-}
-
-/// The number behind what `main` returned. `ExitCode` does not tell it, but can be compared.
-pub(crate) fn exit_code(output: impl Termination) -> i32 {
-    let code = output.report();
-    (0..=u8::MAX).find(|&n| std::process::ExitCode::from(n) == code).map_or(1, i32::from)
+/// The last words: the master reads the lane to its end before it tells of this one.
+fn end(current: &Current, code: i32, panicked: bool) {
+    mail::flush();
+    current.tell(&FromWorker::Ended { code, panicked });
 }
 
 /// How long a request to the master may take.

@@ -162,6 +162,10 @@ pub(super) fn look_after_drain(current: &Current, since: Instant) -> bool {
     let raised = current.drain.tell() && raise_user_handler(current);
     if !current.drain.is_observed() && current.accounts.active() == 0 && settled {
         current.drain.finish();
+        if current.drain.ends_by_exit() {
+            super::end(current, 0, false);
+            process::exit_now(0);
+        }
     }
     raised
 }

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each subject, a real program for each situation.
 
 mod bad_input;
+mod blocking;
 mod branch;
 mod chat;
 mod credentials;

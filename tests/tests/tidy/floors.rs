@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["zygote"],
     &["master", "worker"],
     &["net", "http", "process"],
+    &["blocking"],
     &["builder", "__private", "fuzzing"],
     &["lib"],
 ];

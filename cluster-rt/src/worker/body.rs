@@ -1,0 +1,108 @@
+//! How `main` is run: on a runtime of its own, or with `blocking` on the process's main thread.
+//!
+//! From the moment before it to its exit code; what is before and after is the worker's life in `mod`.
+
+use std::{future::Future, io, process::Termination, thread, time::Duration};
+
+use super::{Current, drain::LOOK_INTERVAL, heartbeat};
+use crate::{config::Flavor, wire::FromWorker};
+
+/// What the options say of the runtime.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) flavor: Flavor,
+    /// For `Flavor::MultiThread`.
+    pub(super) threads: usize,
+    /// How often to give a sign of life; `None` if nobody looks.
+    pub(super) heartbeat: Option<Duration>,
+}
+
+/// A `main` that can be run.
+pub(crate) trait Body {
+    /// Runs it to its end, which may be that of the drain; returns its exit code.
+    #[doc(hidden)]
+    fn run(self, current: &'static Current, setting: RunSetting) -> io::Result<i32>;
+}
+
+/// [`Setting`], for the callers of this module alone.
+#[derive(Debug)]
+pub(crate) struct RunSetting(pub(super) Setting);
+
+/// An `async fn main`.
+#[derive(Debug)]
+pub(crate) struct OnRuntime<F>(pub(crate) F);
+
+/// A `fn main` of `blocking`.
+#[derive(Debug)]
+pub(crate) struct OnThread<F>(pub(crate) F);
+
+impl<F, Fut> Body for OnRuntime<F>
+where
+    F: FnOnce() -> Fut,
+    Fut: Future,
+    Fut::Output: Termination,
+{
+    fn run(self, current: &'static Current, RunSetting(setting): RunSetting) -> io::Result<i32> {
+        let main = self.0;
+        block_on(setting, async {
+            current.tell(&FromWorker::Online);
+            if let Some(interval) = setting.heartbeat {
+                tokio::spawn(heartbeat::beat(current.accounts.row(), interval));
+            }
+            let report = tokio::select! {
+                output = main() => exit_code(output),
+                // Only if main takes no notice of the drain.
+                () = current.drain.over() => 0,
+            };
+            // Tasks of their own may still serve connections when main has returned.
+            if current.drain.is_draining() {
+                current.drain.connections_closed().await;
+            }
+            report
+        })
+    }
+}
+
+impl<F, Out> Body for OnThread<F>
+where
+    F: FnOnce() -> Out,
+    Out: Termination,
+{
+    fn run(self, current: &'static Current, _: RunSetting) -> io::Result<i32> {
+        // Nobody could leave a main that takes no notice of the drain but the process itself.
+        current.drain.end_by_exit();
+        current.tell(&FromWorker::Online);
+        let code = exit_code((self.0)());
+        // Threads of their own may still serve connections when main has returned.
+        while current.drain.is_draining() && current.accounts.active() > 0 {
+            thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(code)
+    }
+}
+
+fn block_on<T>(setting: Setting, future: impl Future<Output = T>) -> io::Result<T> {
+    use tokio::runtime::Builder;
+    match setting.flavor {
+        Flavor::CurrentThread => {
+            Ok(Builder::new_current_thread().enable_all().build()?.block_on(future))
+        }
+        Flavor::Local => {
+            let runtime =
+                Builder::new_current_thread().enable_all().build_local(Default::default())?;
+            Ok(runtime.block_on(future))
+        }
+        Flavor::MultiThread => {
+            let threads = setting.threads.max(1);
+            let runtime =
+                Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+            Ok(runtime.block_on(future))
+        }
+    }
+}
+
+/// The number behind what `main` returned. `ExitCode` does not tell it, but can be compared.
+pub(crate) fn exit_code(output: impl Termination) -> i32 {
+    let code = output.report();
+    (0..=u8::MAX).find(|&n| std::process::ExitCode::from(n) == code).map_or(1, i32::from)
+}
