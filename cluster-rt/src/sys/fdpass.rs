@@ -7,8 +7,9 @@
 use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::Mutex,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -17,6 +18,7 @@ use rustix::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
         SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
     },
+    process::{Resource, getrlimit},
 };
 
 use super::{passing::Passing, socket};
@@ -135,20 +137,36 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet, Er
 /// connection that it was. So nothing is received unless a descriptor number is known to be free:
 /// [`Spare::with`] frees this one for the length of the receive. Another thread that opens a file
 /// exactly then can still take the number; the loss is reported by `fds_cut`.
+///
+/// Where thousands of numbers were free a moment ago, that costs two system calls for nothing, so it is
+/// left out for [`TRUSTED`].
 #[derive(Debug)]
 pub(crate) struct Spare {
     /// What the spare is a copy of; any descriptor will do.
     origin: OwnedFd,
-    /// `None` while this process is at its limit.
-    held: Mutex<Option<OwnedFd>>,
+    held: Mutex<Held>,
 }
+
+#[derive(Debug)]
+struct Held {
+    /// `None` while this process is at its limit.
+    spare: Option<OwnedFd>,
+    /// Until when there are thousands of free numbers.
+    ample_until: Option<Instant>,
+}
+
+/// How long it is believed that there are thousands of free numbers.
+const TRUSTED: Duration = Duration::from_millis(10);
+
+/// That many free numbers no process uses up in that time.
+const AMPLE: u64 = 3072;
 
 impl Spare {
     /// Keeps a copy of `origin` as the spare.
     pub(crate) fn new(origin: impl AsFd) -> io::Result<Self> {
         let origin = origin.as_fd().try_clone_to_owned()?;
         let held = origin.try_clone()?;
-        Ok(Self { origin, held: Mutex::new(Some(held)) })
+        Ok(Self { origin, held: Mutex::new(Held { spare: Some(held), ample_until: None }) })
     }
 
     /// Runs `receive` while a descriptor number is free; `Err(EMFILE)` or `Err(ENFILE)`, and nothing
@@ -156,18 +174,30 @@ impl Spare {
     pub(crate) fn with<T>(&self, receive: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
         // A panic while the lock is held leaves the option as it is, which is always valid.
         let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if held.is_none() {
-            *held = Some(self.copy()?);
+        let now = Instant::now();
+        if held.ample_until.is_some_and(|until| now < until) {
+            return receive();
         }
-        *held = None;
+        if held.spare.is_none() {
+            held.spare = Some(self.copy()?);
+        }
+        held.spare = None;
         let received = receive();
-        *held = self.copy().ok();
+        held.spare = self.copy().ok();
+        held.ample_until = held.spare.as_ref().filter(|fd| is_ample(fd)).map(|_| now + TRUSTED);
         received
     }
 
     fn copy(&self) -> Result<OwnedFd, Errno> {
         rustix::io::fcntl_dupfd_cloexec(&self.origin, 0)
     }
+}
+
+/// Whether thousands of numbers are free, by the lowest one that was: the kernel gives out the lowest.
+fn is_ample(lowest: &OwnedFd) -> bool {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let lowest = u64::try_from(lowest.as_raw_fd()).unwrap_or(u64::MAX);
+    lowest.saturating_add(AMPLE) < limit
 }
 
 #[cfg(test)]
