@@ -23,6 +23,11 @@ use crate::{
 /// What an entry is taken to cost beside its payload, so that the bound is one on their number too.
 const ENTRY_BYTES: usize = 128;
 
+/// What a mailbox takes at once, so that it and the thread that feeds it meet less often: few enough to
+/// be nothing beside its bound.
+const BATCH_ENTRIES_MAX: usize = 64;
+const BATCH_BYTES_MAX: usize = 64 * 1024;
+
 /// Names for which what was missed is counted while nobody has subscribed to them.
 const MISSED_NAMES_MAX: usize = 256;
 
@@ -83,26 +88,24 @@ impl Tray {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next entry, and whether somebody waits for room. `Ready(None)` when nothing will come.
-    pub(super) fn poll(&self, cx: &mut Context<'_>, now: Instant) -> Poll<(Option<Entry>, bool)> {
+    /// Moves the next entries into `batch`; returns whether somebody waits for room. With none there,
+    /// and `Ready`, nothing will come.
+    pub(super) fn poll(&self, batch: &mut VecDeque<Entry>, cx: &mut Context<'_>) -> Poll<bool> {
         let mut waiting = self.lock();
-        if let Some(entry) = waiting.next() {
-            let awaited = waiting.patience.progressed(now);
-            return Poll::Ready((Some(entry), awaited));
+        if waiting.move_into(batch) {
+            return Poll::Ready(waiting.patience.progressed(Instant::now()));
         }
         if waiting.closed {
-            return Poll::Ready((None, false));
+            return Poll::Ready(false);
         }
         waiting.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// The next entry if there is one, and whether somebody waits for room.
-    pub(super) fn try_next(&self, now: Instant) -> (Option<Entry>, bool) {
+    /// Moves the entries that are there into `batch`; returns whether somebody waits for room.
+    pub(super) fn try_next(&self, batch: &mut VecDeque<Entry>) -> bool {
         let mut waiting = self.lock();
-        let entry = waiting.next();
-        let awaited = entry.is_some() && waiting.patience.progressed(now);
-        (entry, awaited)
+        waiting.move_into(batch) && waiting.patience.progressed(Instant::now())
     }
 
     fn add(&self, entry: Entry) {
@@ -139,6 +142,19 @@ impl Tray {
 }
 
 impl Waiting {
+    /// Moves what a mailbox may have beside its tray; whether there was anything.
+    fn move_into(&mut self, batch: &mut VecDeque<Entry>) -> bool {
+        let mut bytes = 0;
+        while batch.len() < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(entry) = self.next() else { break };
+            if let Entry::Letter(letter) = &entry {
+                bytes += letter.cost();
+            }
+            batch.push_back(entry);
+        }
+        !batch.is_empty()
+    }
+
     fn next(&mut self) -> Option<Entry> {
         if let Some(entry) = self.entries.pop_front() {
             if let Entry::Letter(letter) = &entry {

@@ -4,13 +4,13 @@
 //! whatever its messages are.
 
 use std::{
+    collections::VecDeque,
     fmt,
     marker::PhantomData,
     os::fd::OwnedFd,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
@@ -56,13 +56,15 @@ pub struct Mailbox<M> {
     office: Option<&'static Office>,
     name: &'static str,
     tray: Arc<Tray>,
+    /// Taken from the tray and not yet returned.
+    batch: VecDeque<Entry>,
     message: PhantomData<fn() -> M>,
 }
 
 impl<M: ClusterMessage> Mailbox<M> {
     pub(super) fn open(office: Option<&'static Office>) -> Self {
         let tray = office.map(|office| office.inbox().subscribe(M::NAME)).unwrap_or_default();
-        Self { office, name: M::NAME, tray, message: PhantomData }
+        Self { office, name: M::NAME, tray, batch: VecDeque::new(), message: PhantomData }
     }
 
     /// The next message; `None` when no more can come: the cluster has ended, or this process is not
@@ -85,22 +87,18 @@ impl<M: ClusterMessage> Mailbox<M> {
     /// As for [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Option<Result<Mail<M>, Error>> {
         let office = self.office?;
-        let (entry, awaited) = self.tray.try_next(Instant::now());
-        if awaited {
+        if self.batch.is_empty() && self.tray.try_next(&mut self.batch) {
             office.room_made();
         }
-        Some(read(office, entry?))
+        Some(read(office, self.batch.pop_front()?))
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Mail<M>, Error>>> {
         let Some(office) = self.office else { return Poll::Ready(None) };
-        let Poll::Ready((entry, awaited)) = self.tray.poll(cx, Instant::now()) else {
-            return Poll::Pending;
-        };
-        if awaited {
+        if self.batch.is_empty() && ready!(self.tray.poll(&mut self.batch, cx)) {
             office.room_made();
         }
-        Poll::Ready(entry.map(|entry| read(office, entry)))
+        Poll::Ready(self.batch.pop_front().map(|entry| read(office, entry)))
     }
 }
 
