@@ -40,12 +40,13 @@ use crate::{
     config::Config,
     event::{DisplayStatus, Event, ExitCause, WorkerStatus},
     id::WorkerId,
+    shard,
     sys::{
         fork::Image,
         inherited::AtStart,
         wake::{Wake, poll_until},
     },
-    wire::ToWorker,
+    wire::{Split, ToWorker},
 };
 use rustix::event::{PollFd, PollFlags};
 
@@ -113,6 +114,8 @@ pub(super) struct Control {
     listeners: Listeners,
     /// As the dispatcher knows it.
     slots: usize,
+    /// As the workers and user code of this process know it.
+    split: Split,
     /// Listeners that workers dropped a moment ago, oldest first; one for each worker and listener.
     dropped: VecDeque<binds::Dropped>,
     /// Workers that are told to drain as soon as the dispatcher has let go of their berths.
@@ -146,8 +149,11 @@ impl Control {
     ) -> Self {
         let schedule = parts.config.schedule;
         let at_start = std::mem::take(&mut parts.at_start);
+        let split = parts.supervisor.split();
+        shard::tell(split);
         Self {
             parts,
+            split,
             listeners: Listeners::new(schedule, at_start),
             slots: 0,
             inbox,
@@ -309,6 +315,7 @@ impl Control {
             inputs.append(&mut self.failures);
         }
         self.note_slots();
+        self.note_split();
         if !events.is_empty() {
             self.tell_all(&events);
         }
