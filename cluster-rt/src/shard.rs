@@ -19,9 +19,10 @@ use crate::{
 /// As this process was told last; a process without a cluster is all there is.
 static SPLIT: LazyLock<watch::Sender<Split>> = LazyLock::new(|| watch::Sender::new(Split::of(1)));
 
-/// The keys are split like this from now on. Called by one thread, in the order of the changes.
-pub(crate) fn tell(split: Split) {
-    SPLIT.send_if_modified(|current| std::mem::replace(current, split) != split);
+/// The keys are split like this from now on; whether they were otherwise before. Called by one thread, in the
+/// order of the changes.
+pub(crate) fn tell(split: Split) -> bool {
+    SPLIT.send_if_modified(|current| std::mem::replace(current, split) != split)
 }
 
 fn split() -> Split {

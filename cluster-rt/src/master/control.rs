@@ -40,13 +40,12 @@ use crate::{
     config::Config,
     event::{DisplayStatus, Event, ExitCause, WorkerStatus},
     id::WorkerId,
-    shard,
     sys::{
         fork::Image,
         inherited::AtStart,
         wake::{Wake, poll_until},
     },
-    wire::{Split, ToWorker},
+    wire::ToWorker,
 };
 use rustix::event::{PollFd, PollFlags};
 
@@ -114,8 +113,6 @@ pub(super) struct Control {
     listeners: Listeners,
     /// As the dispatcher knows it.
     slots: usize,
-    /// As the workers and user code of this process know it.
-    split: Split,
     /// Listeners that workers dropped a moment ago, oldest first; one for each worker and listener.
     dropped: VecDeque<binds::Dropped>,
     /// Workers that are told to drain as soon as the dispatcher has let go of their berths.
@@ -149,11 +146,8 @@ impl Control {
     ) -> Self {
         let schedule = parts.config.schedule;
         let at_start = std::mem::take(&mut parts.at_start);
-        let split = parts.supervisor.split();
-        shard::tell(split);
         Self {
             parts,
-            split,
             listeners: Listeners::new(schedule, at_start),
             slots: 0,
             inbox,

@@ -140,7 +140,7 @@ impl Listening {
                             diverted.restore();
                         }
                     }
-                    ToWorker::Split(split) => shard::tell(split),
+                    ToWorker::Split(split) => drop(shard::tell(split)),
                     ToWorker::Go(_) => {}
                 },
                 // No master, no cluster: nobody would stop or replace this worker.

@@ -176,10 +176,9 @@ impl Control {
     /// Tells everybody when keys have come to belong to others.
     pub(super) fn note_split(&mut self) {
         let split = self.parts.supervisor.split();
-        if std::mem::replace(&mut self.split, split) == split {
+        if !shard::tell(split) {
             return;
         }
-        shard::tell(split);
         let workers = self.parts.workers.by_id.iter();
         // The others are told with their `Go`.
         let told: Vec<_> = workers.filter(|(_, w)| w.let_go).map(|(&id, _)| id).collect();
