@@ -309,7 +309,6 @@ impl Control {
             inputs.append(&mut self.failures);
         }
         self.note_slots();
-        self.note_split();
         if !events.is_empty() {
             self.tell_all(&events);
         }
@@ -342,6 +341,7 @@ impl Control {
                 *count += 1;
             }
         }
+        self.note_split();
         self.parts.report.events(events, self.parts.supervisor.ever_ready());
         self.parts.desk.publish(events, self.snapshot());
     }

@@ -173,7 +173,7 @@ impl Control {
         self.parts.dispatcher.order(Order::Withdraw { berth });
     }
 
-    /// Tells everybody when keys have come to belong to others.
+    /// Tells everybody when keys have come to belong to others, who can be reached by now.
     pub(super) fn note_split(&mut self) {
         let split = self.parts.supervisor.split();
         if !shard::tell(split) {
