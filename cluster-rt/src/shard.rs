@@ -68,6 +68,9 @@ pub fn request_shard<M: ClusterRequest>(
 /// for every worker that ever sits there. When the number of slots grows from 4 to 5, one key in five moves,
 /// to the new slot; when it shrinks again, those keys move and no others.
 ///
+/// While a worker is replaced, the one that drains and the one that is to follow both have the share of their
+/// slot; messages to the slot go to the newer as soon as that is ready.
+///
 /// A value: it does not change with the cluster. A key is hashed as its [`Hash`] says, so that `"a"` and
 /// `String::from("a")` are one key, and `1_u32` and `1_u64` are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
