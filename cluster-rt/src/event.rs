@@ -120,6 +120,16 @@ pub enum Event {
         /// How many starts had failed in a row.
         failed_starts: u32,
     },
+    /// The number of slots over which keys are split has changed, and with it the
+    /// [`Shard`](crate::Shard) of every worker: new slots count from the moment on at which all of them serve,
+    /// those that were scaled away no more at once. Workers are told before this.
+    #[non_exhaustive]
+    Resharded {
+        /// The number before.
+        from: usize,
+        /// The number from now on.
+        to: usize,
+    },
     /// A rolling reload has begun.
     #[non_exhaustive]
     ReloadStarted {
@@ -251,6 +261,9 @@ impl fmt::Display for Event {
             }
             Self::ZygoteExited { generation, reason } => {
                 write!(f, "zygote {generation} exited: {reason}")
+            }
+            Self::Resharded { from, to } => {
+                write!(f, "keys are split over {to} slots instead of {from}")
             }
             Self::ReloadStarted { generation } => {
                 write!(f, "reload to generation {generation} started")

@@ -29,6 +29,8 @@
 //! * Shared by all workers: what `preload = load` makes, or [`Builder::preload`].
 //! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives
 //!   [`ClusterMessage`](derive@ClusterMessage).
+//! * Keys of which each belongs to one worker: [`shard_of()`], [`request_shard()`], [`Worker::shard`], and
+//!   [`Splitter`] for other rules than a hash.
 //! * In the master: [`Role`] or `master = ...` give its branch a [`Master`], for [`Event`]s and orders.
 //!
 //! # Guarantees
@@ -85,6 +87,7 @@ pub mod net;
 mod policy;
 mod preload;
 pub mod process;
+mod shard;
 mod stats;
 mod sys;
 mod wire;
@@ -113,6 +116,10 @@ pub use self::{
         UdpSocket, UnixListener, UnixStream,
     },
     preload::PreloadFn,
+    shard::{
+        HashSplitter, RangeSplitter, Shard, ShardChanges, Splitter, TableSplitter, request_shard,
+        shard_of,
+    },
     stats::{SlotStats, Stats},
     worker::{Draining, Worker, draining, is_worker, set_ready, try_worker, worker},
 };

@@ -20,7 +20,7 @@ use crate::{
 
 /// Told in both hellos, also of the mail lane's frames (`mail`) and of the scoreboard's rows; another
 /// version is refused before anything else is said.
-pub(crate) const PROTOCOL_VERSION: u32 = 2;
+pub(crate) const PROTOCOL_VERSION: u32 = 3;
 
 /// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -80,6 +80,24 @@ pub(crate) enum ToWorker {
     Drain,
     /// You sit in your slot: stderr is what it was.
     Promoted,
+    /// Keys are split otherwise from now on.
+    Split(Split),
+}
+
+/// How keys are split over slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Split {
+    /// Over the slots of 0 up to this number.
+    pub(crate) slots: usize,
+    /// How often the number has changed since the cluster was started.
+    pub(crate) version: u64,
+}
+
+impl Split {
+    /// The first one of a cluster.
+    pub(crate) fn of(slots: usize) -> Self {
+        Self { slots, version: 0 }
+    }
 }
 
 /// What a worker is and how it runs.
@@ -96,6 +114,7 @@ pub(crate) struct Go {
     pub(crate) heartbeat: Option<Duration>,
     /// Whether to stay on the processor of its slot.
     pub(crate) pin: bool,
+    pub(crate) split: Split,
 }
 
 /// A listener that the worker may receive from.

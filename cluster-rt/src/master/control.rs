@@ -341,6 +341,7 @@ impl Control {
                 *count += 1;
             }
         }
+        self.note_split();
         self.parts.report.events(events, self.parts.supervisor.ever_ready());
         self.parts.desk.publish(events, self.snapshot());
     }

@@ -50,6 +50,7 @@ pub use self::{
 };
 use crate::{
     config::Config,
+    shard,
     sys::{
         fork::Image,
         inherited::AtStart,
@@ -58,6 +59,7 @@ use crate::{
         signal::{self, Disposition, JobControl},
         wake::Wake,
     },
+    wire::Split,
 };
 
 /// Set for good when this process becomes a master.
@@ -119,6 +121,8 @@ pub(crate) fn run(
     });
     let hub = hub.map_err(failed("thread"))?;
     let desk = Desk::new(control.clone());
+    // Before user code runs here.
+    shard::tell(Split::of(workers));
     let parts = Parts {
         supervisor: Supervisor::new(config.clone(), workers, chance(), Instant::now()),
         config,

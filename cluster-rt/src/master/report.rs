@@ -136,9 +136,9 @@ impl Report {
                     if *lost > 0 { self.warn(text) } else { self.info(text) }
                 }
                 Event::GaveUp { .. } | Event::ZygoteExited { .. } => self.warn(event.to_string()),
-                Event::ReloadStarted { .. } | Event::ReloadFinished { .. } => {
-                    self.info(event.to_string());
-                }
+                Event::ReloadStarted { .. }
+                | Event::ReloadFinished { .. }
+                | Event::Resharded { .. } => self.info(event.to_string()),
                 Event::ReloadFailed { .. } => self.warn(event.to_string()),
                 _ => {}
             }

@@ -33,6 +33,8 @@ pub(super) struct WorkerHandle {
     pub(super) outbox: Outbox,
     /// It said hello.
     pub(super) greeted: bool,
+    /// It was told `Go`, which has to be the first that it hears.
+    pub(super) let_go: bool,
     /// Nothing more is read from the link: it was closed, or what came was no frame.
     pub(super) deaf: bool,
     /// The listeners that it has bound and not dropped.
@@ -131,6 +133,7 @@ impl Workers {
             link: Link::new(link),
             outbox: Outbox::default(),
             greeted: false,
+            let_go: false,
             deaf: false,
             listeners: BTreeMap::new(),
             since: SystemTime::now(),

@@ -48,10 +48,13 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         any::<(String, i32)>().prop_map(|(operation, errno)| BindRefused { operation, errno });
     let outcomes = prop::result::maybe_ok(bound, refused);
     prop_oneof![
-        (any::<(usize, u32, usize, bool, bool, Option<Duration>)>(), flavors).prop_map(
+        (any::<(usize, u32, usize, bool, bool, Option<Duration>, usize)>(), flavors).prop_map(
             |(numbers, flavor)| {
-                let (slot, generation, worker_threads, pin, sits, heartbeat) = numbers;
-                ToWorker::Go(Go { slot, generation, flavor, worker_threads, pin, sits, heartbeat })
+                let (slot, generation, worker_threads, pin, sits, heartbeat, slots) = numbers;
+                let split = Split::of(slots);
+                let go =
+                    Go { slot, generation, flavor, worker_threads, pin, sits, heartbeat, split };
+                ToWorker::Go(go)
             }
         ),
         (any::<u32>(), outcomes)
@@ -59,6 +62,8 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         any::<u32>().prop_map(|request| ToWorker::Shared { request }),
         LazyJust::new(|| ToWorker::Drain),
         LazyJust::new(|| ToWorker::Promoted),
+        any::<(usize, u64)>()
+            .prop_map(|(slots, version)| ToWorker::Split(Split { slots, version })),
     ]
 }
 

@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     id::WorkerId,
     message::{self, Address, ClusterMessage, ClusterRequest, Mailbox, Requesting, Sending},
+    shard::{Shard, ShardChanges},
     wire::FromWorker,
 };
 
@@ -42,6 +43,31 @@ impl Worker {
     /// replaces another has its slot.
     pub fn slot(&self) -> usize {
         self.0.identity.slot
+    }
+
+    /// The share of all keys that belongs to this worker now.
+    ///
+    /// It changes when the cluster is scaled; [`shard_changes`](Self::shard_changes) tells.
+    pub fn shard(&self) -> Shard {
+        Shard::now(self.slot())
+    }
+
+    /// Tells when keys move, to this worker or among others: from now on, so that whoever takes this first
+    /// and then its [`last`](ShardChanges::last) misses nothing.
+    ///
+    /// ```no_run
+    /// # async fn hand_over(_: cluster::Shard) {}
+    /// # async fn example() {
+    /// let mut changes = cluster::worker().shard_changes();
+    /// loop {
+    ///     let shard = changes.next().await;
+    ///     // Gives away what it keeps under keys for which `shard.owns(&key)` has become false.
+    ///     hand_over(shard).await;
+    /// }
+    /// # }
+    /// ```
+    pub fn shard_changes(&self) -> ShardChanges {
+        ShardChanges::of(self.slot())
     }
 
     /// The generation of code that this worker runs, 1 until the first reload.

@@ -37,6 +37,7 @@ pub use self::{
 use crate::{
     config::Config,
     link::Link,
+    shard,
     sys::{
         affinity,
         inherited::AtStart,
@@ -82,6 +83,7 @@ pub(crate) fn run(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: impl Body) 
     let Some(row) = seed.scoreboard.row(seed.row) else { process::exit_now(NOT_BORN) };
     // Without it the last words of a newcomer are only not told twice.
     let diverted = seed.stderr.and_then(|elsewhere| stderr::divert(elsewhere).ok());
+    shard::tell(go.split);
     let identity = handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation };
     let current = match Current::forked(identity, link, wake, row, go.sits) {
         Ok(current) => current::set(current),

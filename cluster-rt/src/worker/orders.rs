@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::{Current, current::Backing, drain::LOOK_INTERVAL};
 use crate::{
     link::LinkError,
+    shard,
     sys::{
         process,
         signal::{self, Disposition},
@@ -139,6 +140,7 @@ impl Listening {
                             diverted.restore();
                         }
                     }
+                    ToWorker::Split(split) => drop(shard::tell(split)),
                     ToWorker::Go(_) => {}
                 },
                 // No master, no cluster: nobody would stop or replace this worker.

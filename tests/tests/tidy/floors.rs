@@ -8,7 +8,7 @@ use super::{assert_none, sources};
 const FLOORS: &[&[&str]] = &[
     &["id", "config", "endpoint", "error", "event", "stats", "wire", "policy"],
     &["sys"],
-    &["link", "listen", "handoff", "mail", "message", "preload"],
+    &["link", "listen", "handoff", "mail", "message", "preload", "shard"],
     &["zygote"],
     &["master", "worker"],
     &["net", "http", "process"],
@@ -33,6 +33,7 @@ const TOKIO: &[&str] = &[
     "cluster-rt/src/message/",
     "cluster-rt/src/net/",
     "cluster-rt/src/process/",
+    "cluster-rt/src/shard.rs",
     "cluster-rt/src/worker/",
 ];
 

@@ -154,7 +154,13 @@ fn every_example_is_listed_and_says_how_to_run_it() {
     let (readme, table) = (read("README.md"), read("examples/README.md"));
     let mut missing = Vec::new();
     for example in sources("examples/examples") {
-        let name = Path::new(&example.path).file_stem().expect("a name").to_string_lossy();
+        // A file, or a folder of several with a `main.rs`.
+        let inner = example.path.trim_start_matches("examples/examples/");
+        let name = match inner.split_once('/') {
+            None => inner.trim_end_matches(".rs"),
+            Some((folder, "main.rs")) => folder,
+            Some(_) => continue,
+        };
         let command = format!("--example {name}");
         for (place, text) in
             [("its head", &example.text), ("README.md", &readme), ("examples/README.md", &table)]

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     master::{supervisor::FIRST_GENERATION, workers::Assignment},
+    shard,
     wire::ToWorker,
 };
 
@@ -170,6 +171,20 @@ impl Control {
         // The order follows when nothing can be dispatched to the worker any more.
         self.leaving.insert(berth, worker);
         self.parts.dispatcher.order(Order::Withdraw { berth });
+    }
+
+    /// Tells everybody when keys have come to belong to others, who can be reached by now.
+    pub(super) fn note_split(&mut self) {
+        let split = self.parts.supervisor.split();
+        if !shard::tell(split) {
+            return;
+        }
+        let workers = self.parts.workers.by_id.iter();
+        // The others are told with their `Go`.
+        let told: Vec<_> = workers.filter(|(_, w)| w.let_go).map(|(&id, _)| id).collect();
+        for worker in told {
+            self.send(worker, &ToWorker::Split(split), Vec::new());
+        }
     }
 
     pub(super) fn send(&mut self, worker: WorkerId, frame: &ToWorker, fds: Vec<Arc<OwnedFd>>) {

@@ -103,7 +103,11 @@ impl Control {
             sits: self.parts.supervisor.sits(worker),
             heartbeat: config.hang_timeout.map(|timeout| timeout / BEATS),
             pin: config.pin,
+            split: self.parts.supervisor.split(),
         };
+        if let Some(handle) = self.parts.workers.by_id.get_mut(&worker) {
+            handle.let_go = true;
+        }
         self.send(worker, &ToWorker::Go(go), Vec::new());
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     config::Recycle,
     event::{Event, ExitCause},
     id::WorkerId,
+    wire::Split,
 };
 
 const ORDER: OrderId = OrderId(7);
@@ -292,6 +293,40 @@ fn scaling_adds_the_lowest_numbers_and_drains_the_highest() {
         assert_eq!((cause(&actions), delay(&actions)), (Some(ExitCause::Stopped), None));
     }
     assert_eq!(bench.answer(), Some(Ok(Done::Scaled { from: 4, to: 1 })));
+}
+
+#[test]
+fn keys_belong_to_new_slots_when_all_of_them_serve_and_leave_others_at_once() {
+    fn resharded(actions: &[Action]) -> Vec<(usize, usize)> {
+        let resharded = |action: &Action| match action {
+            Action::Emit(Event::Resharded { from, to }) => Some((*from, *to)),
+            _ => None,
+        };
+        actions.iter().filter_map(resharded).collect()
+    }
+    let mut bench = Bench::serving(2);
+    bench.feed(Input::Scale { order: OrderId(1), target: 4 });
+    bench.newcomer(3);
+    // One that comes to be and dies does not serve.
+    let failed = bench.last(2);
+    bench.exit(failed, code(1));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(resharded(&bench.done), []);
+    assert_eq!(bench.supervisor.split().slots, 2);
+    bench.newcomer(2);
+    assert_eq!(resharded(&bench.done), [(2, 4)]);
+    let actions = bench.feed(Input::Scale { order: OrderId(2), target: 3 });
+    assert_eq!(resharded(&actions), [(4, 3)], "while the worker of slot 3 still drains");
+    // A respawn moves nothing.
+    let killed = bench.last(0);
+    bench.exit(killed, signal(9));
+    bench.newcomer(0);
+    assert_eq!(resharded(&bench.done).len(), 2);
+    assert_eq!(bench.supervisor.split(), Split { slots: 3, version: 2 });
+    // What never served is no owner, and no change.
+    bench.feed(Input::Scale { order: OrderId(3), target: 5 });
+    bench.feed(Input::Scale { order: OrderId(4), target: 3 });
+    assert_eq!(resharded(&bench.done).len(), 2);
 }
 
 #[test]

@@ -41,7 +41,7 @@ use self::{
     stop::Phase,
     zygotes::Zygote,
 };
-use crate::{config::Config, event::WorkerState, id::WorkerId};
+use crate::{config::Config, event::WorkerState, id::WorkerId, wire::Split};
 
 /// The generation of the code that the master was started with.
 pub(crate) const FIRST_GENERATION: u32 = 1;
@@ -72,6 +72,7 @@ pub(crate) struct Supervisor {
     /// Who waits for the reload after this one, if somebody does.
     next_reload: Option<Vec<OrderId>>,
     scaling: Option<Scaling>,
+    split: Split,
     /// When the workers were looked at last, and what time that look covers.
     looked: Option<Instant>,
     look_covers: Duration,
@@ -109,6 +110,7 @@ impl Supervisor {
             reload: None,
             next_reload: None,
             scaling: None,
+            split: Split::of(target),
             looked: None,
             look_covers: Duration::ZERO,
             next_worker: 1,
@@ -140,6 +142,7 @@ impl Supervisor {
         if self.reload.is_none() {
             self.renew_one(now, out);
         }
+        self.look_after_split(out);
         self.look_after_scaling(out);
         self.release_zygotes(out);
     }

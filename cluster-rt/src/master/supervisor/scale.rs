@@ -9,7 +9,7 @@ use super::{
     record::{KilledFor, Place, Seat, Sitting, Worker},
     stop::Phase,
 };
-use crate::{config::WORKERS_MAX, id::WorkerId};
+use crate::{config::WORKERS_MAX, event::Event, id::WorkerId, wire::Split};
 
 /// A change that is not done yet.
 #[derive(Clone, Copy, Debug)]
@@ -72,14 +72,33 @@ impl Supervisor {
     /// Answers the order when the new slots serve, or when the workers of the old ones are reaped.
     pub(super) fn look_after_scaling(&mut self, out: &mut Vec<Action>) {
         let Some(Scaling { order, from, to }) = self.scaling else { return };
-        let served = |slot| self.sits_ready(slot) || self.seats[slot].sitting == Sitting::Empty;
         let leaves = |(&id, worker): (&WorkerId, &Worker)| {
             worker.slot >= to && self.place(id) == Place::Departed
         };
-        if (from..to).all(served) && !self.workers.iter().any(leaves) {
+        if (from..to).all(|slot| self.is_served(slot)) && !self.workers.iter().any(leaves) {
             self.scaling = None;
             out.push(Action::Answer { order, outcome: Ok(Done::Scaled { from, to }) });
         }
+    }
+
+    /// How keys are split over the slots.
+    pub(crate) fn split(&self) -> Split {
+        self.split
+    }
+
+    /// Keys belong to new slots when all of those serve, so that whoever is asked is there; those of slots that
+    /// are scaled away belong to others at once, while their workers still drain.
+    pub(super) fn look_after_split(&mut self, out: &mut Vec<Action>) {
+        let (from, to) = (self.split.slots, self.seats.len());
+        if from != to && (from..to).all(|slot| self.is_served(slot)) {
+            self.split = Split { slots: to, version: self.split.version + 1 };
+            out.push(Action::Emit(Event::Resharded { from, to }));
+        }
+    }
+
+    /// Whether the slot has come to be: its worker was ready, or has ended and gets no successor.
+    fn is_served(&self, slot: usize) -> bool {
+        self.sits_ready(slot) || self.seats[slot].sitting == Sitting::Empty
     }
 
     /// A worker failed to start. If its slot is a new one, whoever waits for it is told; it is tried
