@@ -32,7 +32,8 @@ fn main() -> std::io::Result<()> {
     guard::end_all_at_a_signal();
     programs::build();
     let (contestants, skipped) = peers::contestants(&asked.names);
-    let mut results = Results { skipped, ..Results::default() };
+    let mut results = Results::default();
+    results.skipped = skipped;
     for round in 0..extent.rounds {
         // Another one is first in each round, and the direction changes: no peer always follows the same.
         let mut order: Vec<&Contestant> = contestants.iter().collect();

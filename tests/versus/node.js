@@ -4,7 +4,8 @@
 const cluster = require('cluster');
 const http = require('http');
 
-const [policy, workers] = [process.argv[2], Number(process.argv[3])];
+// With port 0 it would be on another port after its only worker has died.
+const [policy, workers, port] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 cluster.schedulingPolicy = policy === 'none' ? cluster.SCHED_NONE : cluster.SCHED_RR;
 
 if (cluster.isPrimary) {
@@ -18,5 +19,5 @@ if (cluster.isPrimary) {
   });
   // As the others, and unlike its default of 5 s and 1000 connections in the middle of a measurement.
   server.keepAliveTimeout = 60000;
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
 }

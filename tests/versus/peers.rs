@@ -123,7 +123,7 @@ impl Contestant {
     /// How it shows that it is ready; where it listens, if it does not choose that itself.
     pub(crate) fn sign(&self) -> Sign {
         match self.peer {
-            Peer::Cluster(_) => Sign::Lines(") ready", self.workers),
+            Peer::Cluster(_) => Sign::Lines(" serves", self.workers),
             Peer::Single | Peer::Threads => Sign::Lines("listening on", 1),
             Peer::ReusePort | Peer::Node(_) => Sign::Lines("listening on", self.workers),
             Peer::Nginx | Peer::Gunicorn | Peer::Puma => Sign::Answer,
@@ -173,7 +173,8 @@ impl Contestant {
             Peer::Nginx => with(Path::new("nginx"), &["-p", &folder, "-c", "nginx.conf"]),
             Peer::Node(policy) => {
                 let mut command = with(Path::new("node"), &[]);
-                command.arg(source("node.js")).args([policy, &workers]);
+                let port = address.port().to_string();
+                command.arg(source("node.js")).args([policy, &workers, &port]);
                 command
             }
             Peer::Gunicorn => {
