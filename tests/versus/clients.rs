@@ -93,7 +93,7 @@ async fn connect_until(own: SocketAddr, address: SocketAddr, end: Instant) -> io
 }
 
 fn check(answer: &[u8]) -> io::Result<()> {
-    // Some send a chunk rather than a length.
+    // Some send a chunk rather than a length, which then follows.
     if answer.starts_with(b"HTTP/1.1 200") && answer.windows(5).any(|part| part == b"hello") {
         return Ok(());
     }
@@ -120,7 +120,13 @@ pub(crate) fn is_answered(address: SocketAddr) -> bool {
 pub(crate) fn keep_alive(address: SocketAddr, seconds: u64) -> Option<Load> {
     programs::version("wrk", "-v")?;
     let output = Command::new("wrk")
-        .args(["-t1", &format!("-c{KEPT_CLIENTS}"), &format!("-d{seconds}s"), "--latency"])
+        .args([
+            "-t1",
+            &format!("-c{KEPT_CLIENTS}"),
+            &format!("-d{seconds}s"),
+            "--latency",
+            "--timeout=30s",
+        ])
         .arg("-s")
         .arg(programs::source("report.lua"))
         .arg(format!("http://{address}/"))

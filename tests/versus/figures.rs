@@ -22,8 +22,8 @@ impl Results {
         self.figures.get(&(contestant.name(), measure))
     }
 
-    /// How many times as much one has as another: the median of the rounds, each of which compares what was
-    /// measured next to each other.
+    /// How many times as much one has as another: the median of the rounds, in each of which
+    /// both met much the same machine.
     pub(crate) fn ratio(&self, a: &Contestant, b: &Contestant, measure: Measure) -> Option<f64> {
         let (a, b) = (self.get(a, measure)?, self.get(b, measure)?);
         if a.0.len() != b.0.len() {

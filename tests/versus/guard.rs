@@ -4,21 +4,27 @@
 
 use std::{
     collections::BTreeSet,
-    process::exit,
+    process::{Command, exit},
     sync::{Mutex, PoisonError},
     thread,
 };
 
-use cluster_tests::Signal;
+use cluster_tests::{Running, Signal};
 use rustix::process::{Pid, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
 static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-pub(crate) fn add(group: i32) {
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
+/// Starts a server, in a group of its own.
+pub(crate) fn start(command: Command) -> Running {
+    // Kept meanwhile, so that none is missed that is just being started.
+    let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let running = Running::start_command(command);
+    groups.insert(running.pid());
+    running
 }
 
+/// It has ended, or is about to.
 pub(crate) fn remove(group: i32) {
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
 }

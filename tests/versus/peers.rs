@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
-use crate::programs::{Folder, NGINX, RACK, WSGI, own, source, version};
+use crate::programs::{Folder, NGINX, WSGI, own, source, version};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub(crate) enum Peer {
     Nginx,
     /// With a scheduling policy.
     Node(&'static str),
+    /// With its default, sync workers.
     Gunicorn,
-    Puma,
 }
 
 /// A server with its number of workers.
@@ -44,7 +44,7 @@ pub(crate) const OURS: Contestant = Contestant { peer: Peer::Cluster("round-robi
 /// What a cluster should come near to.
 pub(crate) const PLAIN: Contestant = Contestant { peer: Peer::Single, workers: 1 };
 
-const ALL: [Contestant; 14] = [
+const ALL: [Contestant; 13] = [
     OURS,
     Contestant { peer: Peer::Cluster("least-connections"), workers: 2 },
     Contestant { peer: Peer::Cluster("sticky"), workers: 2 },
@@ -58,7 +58,6 @@ const ALL: [Contestant; 14] = [
     Contestant { peer: Peer::Node("rr"), workers: 2 },
     Contestant { peer: Peer::Node("none"), workers: 2 },
     Contestant { peer: Peer::Gunicorn, workers: 2 },
-    Contestant { peer: Peer::Puma, workers: 2 },
 ];
 
 /// Those that are installed and were asked for, and a sentence on each of the others.
@@ -85,7 +84,6 @@ impl Peer {
             Self::Nginx => Some(("nginx", "-v")),
             Self::Node(_) => Some(("node", "--version")),
             Self::Gunicorn => Some(("gunicorn", "--version")),
-            Self::Puma => Some(("puma", "--version")),
             Self::Cluster(_) | Self::Single | Self::Threads | Self::ReusePort => None,
         }
     }
@@ -101,7 +99,6 @@ impl Peer {
             Self::Node("rr") => "Node cluster, round robin".to_owned(),
             Self::Node(policy) => format!("Node cluster, {policy}"),
             Self::Gunicorn => "gunicorn".to_owned(),
-            Self::Puma => "puma".to_owned(),
         }
     }
 
@@ -126,7 +123,7 @@ impl Contestant {
             Peer::Cluster(_) => Sign::Lines(" serves", self.workers),
             Peer::Single | Peer::Threads => Sign::Lines("listening on", 1),
             Peer::ReusePort | Peer::Node(_) => Sign::Lines("listening on", self.workers),
-            Peer::Nginx | Peer::Gunicorn | Peer::Puma => Sign::Answer,
+            Peer::Nginx | Peer::Gunicorn => Sign::Answer,
         }
     }
 
@@ -140,7 +137,6 @@ impl Contestant {
                 Some(Folder::with("nginx.conf", &text))
             }
             Peer::Gunicorn => Some(Folder::with("hello.py", WSGI)),
-            Peer::Puma => Some(Folder::with("config.ru", RACK)),
             _ => None,
         }
     }
@@ -181,10 +177,6 @@ impl Contestant {
                 let bind = address.to_string();
                 let options = ["--chdir", &folder, "-w", &workers, "-b", &bind, "hello:hello"];
                 with(Path::new("gunicorn"), &options)
-            }
-            Peer::Puma => {
-                let (bind, rackup) = (format!("tcp://{address}"), format!("{folder}/config.ru"));
-                with(Path::new("puma"), &["-w", &workers, "-t", "1:1", "-b", &bind, &rackup])
             }
         }
     }

@@ -71,6 +71,7 @@ impl Drop for Folder {
     }
 }
 
+/// nginx as it comes, but for what would end connections or write lines in the middle of a measurement.
 pub(crate) const NGINX: &str = "
 daemon off;
 worker_processes WORKERS;
@@ -93,12 +94,9 @@ http {
 }
 ";
 
+/// The program that gunicorn runs.
 pub(crate) const WSGI: &str = "
 def hello(environ, start):
     start('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '5')])
     return [b'hello']
-";
-
-pub(crate) const RACK: &str = "
-run ->(_) { [200, { 'content-type' => 'text/plain' }, ['hello']] }
 ";

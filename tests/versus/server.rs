@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster_tests::{DEADLINE, Running, Signal, proc::Process, send_signal};
+use cluster_tests::{DEADLINE, Running, Signal, eventually, proc::Process, send_signal};
 
 use crate::{
     clients::is_answered,
@@ -41,8 +41,7 @@ impl Server {
         let path = folder.as_ref().map_or(Path::new("/"), |folder| &folder.0);
         let command = contestant.command(address, path);
         let begun = Instant::now();
-        let running = Running::start_command(command);
-        guard::add(running.pid());
+        let running = guard::start(command);
         match contestant.sign() {
             Sign::Lines(text, count) => {
                 running.lines(text, count);
@@ -92,13 +91,15 @@ impl Server {
 
     /// Kills its only worker; how long it takes until a client is served again.
     pub(crate) fn kill_worker(&self) -> Duration {
-        let old = self.workers();
-        let &[worker] = &old[..] else { panic!("{} workers of {:?}", old.len(), self.contestant) };
+        let worker = eventually("a single worker", || match self.workers()[..] {
+            [worker] => Some(worker),
+            _ => None,
+        });
         let begun = Instant::now();
         send_signal(worker, Signal::KILL);
         wait_for_answer(&self.contestant, self.address);
         let elapsed = begun.elapsed();
-        assert_ne!(self.workers(), old, "it was another one that answered");
+        assert!(!self.workers().contains(&worker), "it was another one that answered");
         elapsed
     }
 }

@@ -11,6 +11,12 @@ use crate::{
     rounds::Extent,
 };
 
+const NOTES: &str = "\
+Memory is PSS. A kill is of the only worker, from the signal to a client's next answer. With kept connections all
+clients have one address, so that a sticky schedule gives them to one worker, and gunicorn's sync workers keep none.
+Messages between processes, and forks: `cargo bench -p cluster-benches`.
+";
+
 /// A table: its measures, and the one whose ratios are told.
 struct Section {
     title: String,
@@ -27,9 +33,11 @@ pub(crate) fn written(contestants: &[Contestant], results: &Results, extent: &Ex
     for section in sections() {
         let _ = write!(out, "\n### {}\n\n{}", section.title, table(&section, contestants, results));
     }
-    let _ = write!(out, "\n### With more workers\n\n{}", growth(results));
-    let _ = write!(out, "\n### What was aimed at\n\n{}", aims(results));
-    out + "\nMessages between processes, and forks: `cargo bench -p cluster-benches`.\n"
+    if !results.growth.is_empty() {
+        let _ = write!(out, "\n### With more workers\n\n{}", growth(results));
+    }
+    let _ = write!(out, "\n### What was aimed at\n\n{}\n{NOTES}", aims(results));
+    out
 }
 
 fn sections() -> [Section; 3] {
@@ -57,7 +65,7 @@ fn sections() -> [Section; 3] {
             compared: Some(Measure::KeptCpu),
         },
         Section {
-            title: "Memory (PSS) and life".to_owned(),
+            title: "Memory and life".to_owned(),
             measures: &[
                 Measure::IdleMemory,
                 Measure::LoadedMemory,
@@ -103,7 +111,9 @@ fn table(section: &Section, contestants: &[Contestant], results: &Results) -> St
         heads.extend(["CPU to ours".to_owned(), "CPU to tokio's".to_owned()]);
     }
     let mut rows = vec![heads];
-    for contestant in contestants {
+    let has_any =
+        |one: &&Contestant| section.measures.iter().any(|&m| results.get(one, m).is_some());
+    for contestant in contestants.iter().filter(has_any) {
         let mut row = vec![contestant.name()];
         for &measure in section.measures {
             let figures = results.get(contestant, measure);
