@@ -20,6 +20,8 @@ const NAMES_WIDTH: usize = 210;
 const PANEL_WIDTH: usize = 190;
 /// What a number beside the longest bar takes.
 const NUMBER_WIDTH: usize = 48;
+/// The longest bar that is drawn in full, in medians of all: one server would leave the others no room.
+const LONGEST: f64 = 3.0;
 const ROW_HEIGHT: usize = 22;
 const HEAD_HEIGHT: usize = 34;
 
@@ -65,28 +67,40 @@ fn panel(
     results: &Results,
 ) {
     let figures = |contestant| results.get(contestant, measure);
-    // A range may leave the panel, a bar not.
-    let most = contestants.iter().filter_map(figures).map(Figures::median).fold(0.0, f64::max);
-    let room = (PANEL_WIDTH - NUMBER_WIDTH) as f64;
-    let scaled = |value: f64| (value / most).min(1.0) * room;
+    let medians = contestants.iter().filter_map(figures).map(Figures::median).collect::<Vec<_>>();
+    if medians.is_empty() {
+        return;
+    }
+    let most = medians.iter().copied().fold(0.0, f64::max);
+    let end = most.min(LONGEST * Figures(medians).median());
+    let scaled = |value: f64| (value / end).min(1.0) * (PANEL_WIDTH - NUMBER_WIDTH) as f64;
     for (row, contestant) in contestants.iter().enumerate() {
         let Some(figures) = figures(contestant) else { continue };
         let class = if matches!(contestant.peer, Peer::Cluster(_)) { "ours" } else { "other" };
         let y = HEAD_HEIGHT + row * ROW_HEIGHT;
-        let bar = scaled(figures.median()).max(1.0);
-        let _ = writeln!(
-            out,
-            "<rect class=\"{class}\" x=\"{x}\" y=\"{}\" width=\"{bar:.1}\" height=\"14\" rx=\"2\"/>",
-            y + 4,
-        );
-        let [from, to] = [figures.least(), figures.most()].map(|end| x as f64 + scaled(end));
-        let (middle, number) = (y + 11, measure.written(figures.median()));
-        let _ = writeln!(
-            out,
-            "<path class=\"range\" d=\"M{from:.1} {middle}H{to:.1}\"/>\
-             <text x=\"{:.1}\" y=\"{}\">{number}</text>",
-            to.max(x as f64 + bar) + 5.0,
-            y + 15,
-        );
+        let median = figures.median();
+        let width = scaled(median).max(1.0);
+        let mut bar = |x: f64, width: f64| {
+            let top = y + 4;
+            let _ = writeln!(
+                out,
+                "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"14\"/>"
+            );
+        };
+        let x = x as f64;
+        let mut last = x + width;
+        if median > end {
+            // Interrupted: it is longer than there is room.
+            bar(x, width - 16.0);
+            bar(x + width - 12.0, 12.0);
+        } else {
+            bar(x, width);
+            let [from, to] = [figures.least(), figures.most()].map(|end| x + scaled(end));
+            let middle = y + 11;
+            let _ = writeln!(out, "<path class=\"range\" d=\"M{from:.1} {middle}H{to:.1}\"/>");
+            last = to.max(last);
+        }
+        let (at, base, number) = (last + 5.0, y + 15, measure.written(median));
+        let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"{base}\">{number}</text>");
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     clients::{KEPT_CLIENTS, NEW_CLIENTS},
     figures::{Figures, Results},
     measures::Measure,
-    peers::{Contestant, OURS, PLAIN},
+    peers::{Contestant, OURS, PLAIN, Peer},
     programs::version,
     rounds::Extent,
 };
@@ -30,6 +30,7 @@ pub(crate) fn written(contestants: &[Contestant], results: &Results, extent: &Ex
     for skipped in &results.skipped {
         let _ = writeln!(out, "SKIPPED: {skipped}");
     }
+    let _ = write!(out, "\n### Medians\n\n{}", summary(contestants, results));
     for section in sections() {
         let _ = write!(out, "\n### {}\n\n{}", section.title, table(&section, contestants, results));
     }
@@ -82,7 +83,8 @@ fn sections() -> [Section; 3] {
 fn head(contestants: &[Contestant], extent: &Extent) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut out = format!("{cores} cores, Linux {}", kernel.trim());
+    let mut out = "# This project beside its peers\n\n".to_owned();
+    let _ = write!(out, "{cores} cores, Linux {}", kernel.trim());
     let mut programs: Vec<_> = contestants.iter().filter_map(|c| c.peer.needs()).collect();
     programs.push(("wrk", "-v"));
     programs.dedup();
@@ -102,6 +104,47 @@ fn head(contestants: &[Contestant], extent: &Extent) -> String {
     let rounds = extent.rounds;
     let _ = writeln!(out, ". Each figure is the median of {rounds} rounds (least to most).");
     out
+}
+
+/// The most important figures, for README.md.
+fn summary(contestants: &[Contestant], results: &Results) -> String {
+    let heads = [
+        "",
+        "new connections/s",
+        "CPU µs",
+        "to tokio's",
+        "kept: requests/s",
+        "CPU µs",
+        "to tokio's",
+        "one worker, MiB",
+        "start, ms",
+        "SIGKILL to serving, ms",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for contestant in contestants {
+        let absent = || "–".to_owned();
+        let median = |measure: Measure| {
+            let figures = results.get(contestant, measure);
+            figures.map_or_else(absent, |figures| measure.written(figures.median()))
+        };
+        let ratio = |measure| {
+            let ratio = results.ratio(contestant, &PLAIN, measure);
+            ratio.map_or_else(absent, |ratio| format!("{ratio:.2}"))
+        };
+        rows.push(vec![
+            contestant.name(),
+            median(Measure::NewRate),
+            median(Measure::NewCpu),
+            ratio(Measure::NewCpu),
+            median(Measure::KeptRate),
+            median(Measure::KeptCpu),
+            ratio(Measure::KeptCpu),
+            median(Measure::WorkerMemory),
+            median(Measure::Start),
+            median(Measure::Kill),
+        ]);
+    }
+    aligned(&rows)
 }
 
 fn table(section: &Section, contestants: &[Contestant], results: &Results) -> String {
@@ -164,11 +207,13 @@ fn growth(results: &Results) -> String {
 /// What this project has promised itself, and what it has come to.
 fn aims(results: &Results) -> String {
     let alone = Contestant { workers: 1, ..OURS };
-    let kernel = Contestant { peer: crate::peers::Peer::Cluster("kernel"), ..OURS };
+    let kernel = Contestant { peer: Peer::Cluster("kernel"), ..OURS };
     let of = |contestant, measure| results.get(contestant, measure).map(Figures::median);
     let four =
         results.growth.iter().find(|step| step.contestant == Contestant { workers: 4, ..OURS });
+    let node = Contestant { peer: Peer::Node("rr"), ..OURS };
     let new = |contestant| results.ratio(contestant, &PLAIN, Measure::NewCpu);
+    let to_node = results.ratio(&OURS, &node, Measure::NewCpu);
     let aims = [
         (
             "kept connections, one worker: CPU to tokio's",
@@ -177,6 +222,7 @@ fn aims(results: &Results) -> String {
         ),
         ("new connections, round-robin: CPU to tokio's", new(&OURS), 1.3),
         ("new connections, kernel: CPU to tokio's", new(&kernel), 1.05),
+        ("new connections, round-robin: CPU to Node's", to_node, 0.33),
         ("SIGKILL to serving again, ms", of(&OURS, Measure::Kill), 3.0),
         ("a worker's own memory, MiB", of(&OURS, Measure::WorkerMemory), 1.5),
         ("four workers from exec to ready, ms", four.map(|step| step.start_ms.median()), 25.0),
