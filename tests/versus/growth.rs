@@ -21,8 +21,13 @@ pub(crate) struct Step {
 }
 
 /// Those whose growth is of interest; and beyond which number of workers it is clear enough.
-const GROWING: [(Peer, usize); 4] =
-    [(OURS.peer, 64), (Peer::Cluster("kernel"), 64), (Peer::Nginx, 64), (Peer::Node("rr"), 16)];
+const GROWING: [(Peer, usize); 5] = [
+    (OURS.peer, 64),
+    (Peer::Cluster("kernel"), 64),
+    (Peer::Cluster("shared"), 64),
+    (Peer::Nginx, 64),
+    (Peer::Node("rr"), 16),
+];
 
 /// How often each is started. The last one is looked at further.
 const STARTS: usize = 3;
@@ -32,7 +37,7 @@ pub(crate) fn measure(contestants: &[Contestant], extent: &Extent, results: &mut
         for (peer, most) in GROWING {
             if workers <= most && contestants.iter().any(|contestant| contestant.peer == peer) {
                 let contestant = Contestant { peer, workers };
-                eprintln!("growth: {}, {workers} workers", contestant.name());
+                eprintln!("growth: {}, {workers} workers", peer.name());
                 results.growth.push(measure_step(contestant, extent));
             }
         }
@@ -50,6 +55,7 @@ fn measure_step(contestant: Contestant, extent: &Extent) -> Step {
         start();
     }
     let server = start();
+    server.settle();
     let memory_mib = server.memory();
     let idle_cpu = used_idle(&server, extent.idle);
     clients::connect_anew(server.address, extent.warm_up);

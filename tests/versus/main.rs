@@ -34,6 +34,7 @@ fn main() -> std::io::Result<()> {
     let (contestants, skipped) = peers::contestants(&asked.names);
     let mut results = Results::default();
     results.skipped = skipped;
+    results.load_before = load();
     for round in 0..extent.rounds {
         // Another one is first in each round, and the direction changes: no peer always follows the same.
         let mut order: Vec<&Contestant> = contestants.iter().collect();
@@ -57,6 +58,12 @@ fn main() -> std::io::Result<()> {
     }
     println!("\nMeasured in {:.0} s.", begun.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// The load average of the last minute.
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default()
 }
 
 /// What this program was called with.

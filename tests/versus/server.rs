@@ -20,6 +20,12 @@ use crate::{
 /// How often somebody who waits for an answer asks.
 const BEAT: Duration = Duration::from_micros(200);
 
+/// Less CPU than this in a beat is nothing. Who does not come to rest is measured as it is.
+const IDLE: Duration = Duration::from_micros(500);
+const SETTLE_BEAT: Duration = Duration::from_millis(100);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server, in a process group of its own.
 #[derive(Debug)]
 pub(crate) struct Server {
     contestant: Contestant,
@@ -75,6 +81,20 @@ impl Server {
     pub(crate) fn cpu(&self) -> Duration {
         let live = self.processes().iter().map(|process| run_time(process.pid)).sum::<Duration>();
         live + reaped_time(self.running.pid())
+    }
+
+    /// Waits until it does nothing: some go on with their start after the first answer.
+    pub(crate) fn settle(&self) {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let mut before = self.cpu();
+        loop {
+            thread::sleep(SETTLE_BEAT);
+            let now = self.cpu();
+            if now.saturating_sub(before) < IDLE || Instant::now() > deadline {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// The memory of all its processes, in MiB; what several share counts once. `None` if it is a secret.

@@ -26,7 +26,7 @@ struct Section {
 
 /// All tables.
 pub(crate) fn written(contestants: &[Contestant], results: &Results, extent: &Extent) -> String {
-    let mut out = head(contestants, extent);
+    let mut out = head(contestants, results, extent);
     for skipped in &results.skipped {
         let _ = writeln!(out, "SKIPPED: {skipped}");
     }
@@ -80,7 +80,7 @@ fn sections() -> [Section; 3] {
 }
 
 /// What was measured where: without it no figure means anything.
-fn head(contestants: &[Contestant], extent: &Extent) -> String {
+fn head(contestants: &[Contestant], results: &Results, extent: &Extent) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut out = "# This project beside its peers\n\n".to_owned();
@@ -103,6 +103,11 @@ fn head(contestants: &[Contestant], extent: &Extent) -> String {
     }
     let rounds = extent.rounds;
     let _ = writeln!(out, ". Each figure is the median of {rounds} rounds (least to most).");
+    if results.load_before > 0.5 {
+        let load = results.load_before;
+        let _ =
+            writeln!(out, "The machine was not quiet: its load was {load} before all this began.");
+    }
     out
 }
 
