@@ -10,16 +10,16 @@ use crate::{
 
 /// In each panel less is better, so that short bars are good everywhere.
 const PANELS: [(Measure, &str); 4] = [
-    (Measure::NewCpu, "CPU µs, new connection each"),
+    (Measure::NewCpu, "CPU µs, new connection"),
     (Measure::KeptCpu, "CPU µs, kept connections"),
-    (Measure::WorkerMemory, "one worker's memory, MiB"),
+    (Measure::WorkerMemory, "memory of a worker, MiB"),
     (Measure::Kill, "SIGKILL to serving, ms"),
 ];
 
 const NAMES_WIDTH: usize = 210;
-const PANEL_WIDTH: usize = 190;
-/// What a number beside the longest bar takes.
-const NUMBER_WIDTH: usize = 48;
+const PANEL_WIDTH: usize = 195;
+/// What a number beside the longest bar takes, and the gap to the next panel.
+const NUMBER_WIDTH: usize = 62;
 /// The longest bar that is drawn in full, in medians of all: one server would leave the others no room.
 const LONGEST: f64 = 3.0;
 const ROW_HEIGHT: usize = 22;
