@@ -9,8 +9,8 @@ use crate::{growth::Step, measures::Measure, peers::Contestant};
 pub(crate) struct Results {
     figures: BTreeMap<(String, Measure), Figures>,
     pub(crate) growth: Vec<Step>,
-    /// What else the machine did: its load average before the first server started.
-    pub(crate) load_before: f64,
+    /// The load average before the first server started and after the last one; only the first is all others'.
+    pub(crate) loads: [f64; 2],
     /// A sentence on each peer that is not there.
     pub(crate) skipped: Vec<String>,
 }

@@ -34,7 +34,7 @@ fn main() -> std::io::Result<()> {
     let (contestants, skipped) = peers::contestants(&asked.names);
     let mut results = Results::default();
     results.skipped = skipped;
-    results.load_before = load();
+    results.loads[0] = load();
     for round in 0..extent.rounds {
         // Another one is first in each round, and the direction changes: no peer always follows the same.
         let mut order: Vec<&Contestant> = contestants.iter().collect();
@@ -49,6 +49,7 @@ fn main() -> std::io::Result<()> {
         }
     }
     growth::measure(&contestants, &extent, &mut results);
+    results.loads[1] = load();
     print!("{}", table::written(&contestants, &results, &extent));
     if let Some(path) = asked.json {
         std::fs::write(path, json::written(&contestants, &results, &extent))?;

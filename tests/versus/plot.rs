@@ -8,12 +8,13 @@ use crate::{
     peers::{Contestant, Peer},
 };
 
-/// In each panel less is better, so that short bars are good everywhere.
+/// In each panel less is better, so that short bars are good everywhere; and each is of what a machine with
+/// other work distorts least.
 const PANELS: [(Measure, &str); 4] = [
     (Measure::NewCpu, "CPU µs, new connection"),
     (Measure::KeptCpu, "CPU µs, kept connections"),
     (Measure::WorkerMemory, "memory of a worker, MiB"),
-    (Measure::Kill, "SIGKILL to serving, ms"),
+    (Measure::LoadedMemory, "memory of all, busy, MiB"),
 ];
 
 const NAMES_WIDTH: usize = 210;

@@ -103,10 +103,12 @@ fn head(contestants: &[Contestant], results: &Results, extent: &Extent) -> Strin
     }
     let rounds = extent.rounds;
     let _ = writeln!(out, ". Each figure is the median of {rounds} rounds (least to most).");
-    if results.load_before > 0.5 {
-        let load = results.load_before;
-        let _ =
-            writeln!(out, "The machine was not quiet: its load was {load} before all this began.");
+    let [before, after] = results.loads;
+    if before > 0.5 {
+        let _ = writeln!(
+            out,
+            "The machine was not quiet: its load was {before} before and {after} after."
+        );
     }
     out
 }
