@@ -1,6 +1,7 @@
 // The peer that is Node: its `cluster` module as it comes, with the default serialization.
 'use strict';
 
+const childProcess = require('child_process');
 const cluster = require('cluster');
 
 const [scene, workers, bytes] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
@@ -11,7 +12,10 @@ const text = 'x'.repeat(bytes);
 const BURST_BYTES = 1024 * 1024;
 const BURST = Math.max(4, Math.floor(BURST_BYTES / (bytes + 1024)));
 
-if (cluster.isPrimary) {
+if (scene === 'word') {
+  // The forked one.
+  process.send('word', () => process.disconnect());
+} else if (cluster.isPrimary) {
   lead();
 } else {
   follow();
@@ -73,6 +77,10 @@ function follow() {
     process.send({ elapsed: String(process.hrtime.bigint() - begun) });
   };
   process.on('message', (message) => {
+    if (scene === 'fork') {
+      forkAll(message.begin);
+      return;
+    }
     if (message.begin !== undefined) {
       count = message.begin;
       left = count;
@@ -92,4 +100,15 @@ function follow() {
     else process.send({ echo: text });
   });
   process.send({ ready: true });
+}
+
+async function forkAll(count) {
+  let elapsed = 0n;
+  for (let number = 0; number < count; number += 1) {
+    const begun = process.hrtime.bigint();
+    const child = childProcess.fork(__filename, ['word']);
+    child.once('message', () => { elapsed += process.hrtime.bigint() - begun; });
+    await new Promise((resolve) => { child.once('exit', resolve); });
+  }
+  process.send({ elapsed: String(elapsed) });
 }

@@ -27,6 +27,9 @@ pub enum Scene {
     Broadcast,
     /// A worker asks the master, again and again, and gets its message back.
     RoundTrip,
+    /// A worker forks a function that says one word and ends, one after the other. What is counted is the
+    /// time from the call to the word, not the end.
+    Fork,
 }
 
 impl Row {
@@ -35,6 +38,7 @@ impl Row {
         let scene = match self.scene {
             Scene::Broadcast => "broadcast",
             Scene::RoundTrip => "round_trip",
+            Scene::Fork => "fork",
         };
         [scene.to_owned(), self.workers.to_string(), self.bytes.to_string()]
     }
@@ -50,11 +54,12 @@ impl Row {
             let scene = match scene.as_str() {
                 "broadcast" => Scene::Broadcast,
                 "round_trip" => Scene::RoundTrip,
+                "fork" => Scene::Fork,
                 _ => return None,
             };
             Some(Self { scene, workers: workers.parse().ok()?, bytes: bytes.parse().ok()? })
         };
-        let usage = "arguments: broadcast|round_trip WORKERS BYTES";
+        let usage = "arguments: broadcast|round_trip|fork WORKERS BYTES";
         read().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, usage))
     }
 }

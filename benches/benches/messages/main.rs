@@ -1,4 +1,4 @@
-//! Messages between processes: a cluster beside bare tokio and Node, row by row, and a table of ratios.
+//! Messages between processes, and forks: a cluster beside bare tokio and Node, row by row, and a table of ratios.
 //!
 //! ```text
 //! cargo bench -p cluster-benches
@@ -38,7 +38,7 @@ struct Measured {
     batch: u64,
 }
 
-const ROWS: [Measured; 4] = [
+const ROWS: [Measured; 5] = [
     Measured {
         id: "broadcast_small",
         title: "broadcasts of a number, 2 workers",
@@ -62,6 +62,13 @@ const ROWS: [Measured; 4] = [
         title: "messages of 64 KiB, master to worker",
         row: Row { scene: Scene::Broadcast, workers: 1, bytes: 64 * 1024 },
         batch: 500,
+    },
+    Measured {
+        id: "fork",
+        title: "fork to the child's first message",
+        row: Row { scene: Scene::Fork, workers: 1, bytes: 0 },
+        // Each is long, and a process of its own.
+        batch: 1,
     },
 ];
 

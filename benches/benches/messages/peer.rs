@@ -33,7 +33,7 @@ impl Kind {
     }
 
     pub(crate) fn plays(self, row: Row) -> bool {
-        self != Self::BareTokio || row.scene == Scene::RoundTrip
+        self != Self::BareTokio || row.scene != Scene::Broadcast
     }
 
     fn command(self) -> Command {

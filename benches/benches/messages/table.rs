@@ -57,10 +57,10 @@ impl Line {
         Some(median(self.rounds.get(&kind)?.concat()))
     }
 
-    /// A stream is told by how much goes through in a second, a round trip by its duration.
+    /// A stream is told by how much goes through in a second, a round trip or a fork by its duration.
     fn written(&self, seconds: f64) -> String {
         match self.scene {
-            Scene::RoundTrip => format!("{:.1} µs", seconds * 1e6),
+            Scene::RoundTrip | Scene::Fork => format!("{:.1} µs", seconds * 1e6),
             Scene::Broadcast => format!("{:.0}/s", 1.0 / seconds),
         }
     }

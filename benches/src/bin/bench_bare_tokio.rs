@@ -1,6 +1,6 @@
-//! The peer that is nothing but tokio: a round trip over a Unix socket between two processes.
+//! The peer that is nothing but tokio: a Unix socket between two processes, and how long one takes to start.
 //!
-//! The floor of what a round trip can cost: no frames, no addresses, no third thread.
+//! The floor of what a round trip and a fork can cost: no frames, no addresses, no third thread.
 
 use std::{
     io,
@@ -8,8 +8,8 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdStream,
     },
-    process::{Command, Stdio},
-    time::Instant,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use cluster_benches::{Row, Scene, next_count, say_elapsed, say_ready};
@@ -17,6 +17,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
 };
+
+/// What the other process says first, unasked.
+const WORD: u8 = b'w';
 
 /// The first argument of the other process; its stdin is the socket.
 const OTHER: &str = "other";
@@ -29,21 +32,44 @@ async fn main() -> io::Result<()> {
         return give_back(io::stdin().as_fd().try_clone_to_owned()?, bytes).await;
     }
     let row = Row::from_args()?;
-    if row.scene != Scene::RoundTrip || row.workers != 1 {
-        return Err(io::Error::other("this peer knows the round trip between two only"));
+    match row.scene {
+        Scene::RoundTrip => lead(row.bytes).await,
+        Scene::Fork => fork_all().await,
+        Scene::Broadcast => Err(io::Error::other("this peer knows what is between two only")),
     }
-    let (own, others) = StdStream::pair()?;
-    let mut other = Command::new(std::env::current_exe()?)
-        .args([OTHER, &row.bytes.to_string()])
-        .stdin(Stdio::from(OwnedFd::from(others)))
-        .spawn()?;
-    lead(own, row.bytes).await?;
-    other.wait().map(drop)
 }
 
-async fn lead(socket: StdStream, bytes: usize) -> io::Result<()> {
-    socket.set_nonblocking(true)?;
-    let mut socket = UnixStream::from_std(socket)?;
+/// Starts the other process, and waits for its word.
+async fn start_other(bytes: usize) -> io::Result<(Child, UnixStream)> {
+    let (own, others) = StdStream::pair()?;
+    own.set_nonblocking(true)?;
+    let mut own = UnixStream::from_std(own)?;
+    let other = Command::new(std::env::current_exe()?)
+        .args([OTHER, &bytes.to_string()])
+        .stdin(Stdio::from(OwnedFd::from(others)))
+        .spawn()?;
+    assert_eq!(own.read_u8().await?, WORD);
+    Ok((other, own))
+}
+
+async fn fork_all() -> io::Result<()> {
+    say_ready()?;
+    while let Some(count) = next_count()? {
+        let mut elapsed = Duration::ZERO;
+        for _ in 0..count {
+            let begun = Instant::now();
+            let (mut other, socket) = start_other(0).await?;
+            elapsed += begun.elapsed();
+            drop(socket);
+            other.wait()?;
+        }
+        say_elapsed(elapsed)?;
+    }
+    Ok(())
+}
+
+async fn lead(bytes: usize) -> io::Result<()> {
+    let (mut other, mut socket) = start_other(bytes).await?;
     let (question, mut answer) = (vec![b'x'; bytes], vec![0; bytes]);
     say_ready()?;
     while let Some(count) = next_count()? {
@@ -54,7 +80,8 @@ async fn lead(socket: StdStream, bytes: usize) -> io::Result<()> {
         }
         say_elapsed(begun.elapsed())?;
     }
-    Ok(())
+    drop(socket);
+    other.wait().map(drop)
 }
 
 /// The other process, until the first one is gone.
@@ -62,6 +89,10 @@ async fn give_back(socket: OwnedFd, bytes: usize) -> io::Result<()> {
     let socket = StdStream::from(socket);
     socket.set_nonblocking(true)?;
     let mut socket = UnixStream::from_std(socket)?;
+    socket.write_u8(WORD).await?;
+    if bytes == 0 {
+        return Ok(());
+    }
     let mut message = vec![0; bytes];
     while socket.read_exact(&mut message).await.is_ok() {
         socket.write_all(&message).await?;

@@ -1,11 +1,11 @@
-//! The peer that is a cluster: `master.broadcast` and `request`, as a user would write them.
+//! The peer that is a cluster: `broadcast`, `request` and `process::fork`, as a user would write them.
 
 use std::{
     io,
     time::{Duration, Instant},
 };
 
-use cluster::{Address, ClusterMessage, Event, Mailbox, Master};
+use cluster::{Address, ClusterMessage, Event, Mailbox, Master, process};
 use cluster_benches::{Row, Scene, next_count, say_elapsed, say_ready};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,10 @@ struct News {
 #[message(reply = String)]
 struct Echo(String);
 
+/// From a forked function, which then ends.
+#[derive(Serialize, Deserialize, ClusterMessage)]
+struct Word;
+
 /// From a worker: all came, or all was answered; and how long that took, seen from there.
 #[derive(Serialize, Deserialize, ClusterMessage)]
 struct Done(Duration);
@@ -38,31 +42,50 @@ async fn main() -> io::Result<()> {
     cluster::set_ready();
     while let Some(begin) = begins.recv().await {
         let count = begin?.body.0;
-        let begun = Instant::now();
-        match row.scene {
+        let elapsed = match row.scene {
             Scene::Broadcast => take_all(&mut news, count).await?,
             Scene::RoundTrip => ask_all(&row, count).await?,
-        }
-        cluster::send(Address::Master, &Done(begun.elapsed())).await?;
+            Scene::Fork => fork_all(count).await?,
+        };
+        cluster::send(Address::Master, &Done(elapsed)).await?;
     }
     Ok(())
 }
 
-async fn take_all(news: &mut Mailbox<News>, count: u64) -> io::Result<()> {
+async fn take_all(news: &mut Mailbox<News>, count: u64) -> io::Result<Duration> {
+    let begun = Instant::now();
     for number in 0..count {
         let mail = news.recv().await.ok_or(io::ErrorKind::UnexpectedEof)??;
         assert_eq!(mail.body.number, number, "nothing is missed");
     }
-    Ok(())
+    Ok(begun.elapsed())
 }
 
-async fn ask_all(row: &Row, count: u64) -> io::Result<()> {
+async fn ask_all(row: &Row, count: u64) -> io::Result<Duration> {
+    let begun = Instant::now();
     let echo = Echo("x".repeat(row.bytes));
     for _ in 0..count {
         let text = cluster::request(Address::Master, &echo).await?;
         assert_eq!(text.len(), row.bytes);
     }
-    Ok(())
+    Ok(begun.elapsed())
+}
+
+#[cluster::child]
+async fn say_word(parent: process::Parent<Word, Word>) -> io::Result<()> {
+    Ok(parent.send(&Word).await?)
+}
+
+async fn fork_all(count: u64) -> io::Result<Duration> {
+    let mut elapsed = Duration::ZERO;
+    for _ in 0..count {
+        let begun = Instant::now();
+        let mut child = process::fork(say_word).await?;
+        let Word = child.recv().await.ok_or(io::ErrorKind::UnexpectedEof)??;
+        elapsed += begun.elapsed();
+        child.wait().await?;
+    }
+    Ok(elapsed)
 }
 
 async fn lead(master: Master) -> io::Result<()> {
@@ -81,6 +104,7 @@ async fn lead(master: Master) -> io::Result<()> {
         match row.scene {
             Scene::Broadcast => tell_all(&row, count).await?,
             Scene::RoundTrip => answer_all(&mut echoes, count).await?,
+            Scene::Fork => {}
         }
         let mut seen_by_worker = Duration::ZERO;
         for _ in 0..row.workers {
@@ -88,7 +112,7 @@ async fn lead(master: Master) -> io::Result<()> {
         }
         say_elapsed(match row.scene {
             Scene::Broadcast => begun.elapsed(),
-            Scene::RoundTrip => seen_by_worker,
+            Scene::RoundTrip | Scene::Fork => seen_by_worker,
         })?;
     }
     master.stop().await;
