@@ -20,7 +20,7 @@ use crate::{
 
 /// Told in both hellos, also of the mail lane's frames (`mail`) and of the scoreboard's rows; another
 /// version is refused before anything else is said.
-pub(crate) const PROTOCOL_VERSION: u32 = 2;
+pub(crate) const PROTOCOL_VERSION: u32 = 3;
 
 /// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -87,6 +87,10 @@ pub(crate) enum ToWorker {
 pub(crate) struct Go {
     pub(crate) slot: usize,
     pub(crate) generation: u32,
+    /// What its service is called; `None` if the cluster names none.
+    pub(crate) service: Option<String>,
+    /// The services that messages can be for, by the hashes of their names.
+    pub(crate) services: Vec<u64>,
     pub(crate) flavor: Flavor,
     /// For `Flavor::MultiThread`.
     pub(crate) worker_threads: usize,

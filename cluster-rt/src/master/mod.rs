@@ -49,7 +49,8 @@ pub use self::{
     order::{Order, Reloaded, Replaced, Scaled, Stopped},
 };
 use crate::{
-    config::Config,
+    config::{Config, ServiceConfig},
+    message,
     sys::{
         fork::Image,
         inherited::AtStart,
@@ -88,7 +89,7 @@ const BRANCH_PATIENCE: Duration = Duration::from_millis(250);
 /// The name of what could not be made, and why.
 pub(crate) fn run(
     config: Config,
-    workers: usize,
+    services: Vec<ServiceConfig>,
     image: Image,
     branch: Option<Branch>,
     warnings: Vec<String>,
@@ -114,14 +115,16 @@ pub(crate) fn run(
     let dispatcher = Dispatcher::start(move |notice| notify.tell(Message::Notice(notice)))
         .map_err(failed("thread"))?;
     let notify = control.clone();
-    let hub = Hub::start(FIRST_GENERATION, move |notice| {
+    let names = services.iter().map(|service| message::service_hash(service.name)).collect();
+    let hub = Hub::start(FIRST_GENERATION, names, move |notice| {
         notify.tell(Message::Mail(notice));
     });
     let hub = hub.map_err(failed("thread"))?;
     let desk = Desk::new(control.clone());
     let parts = Parts {
-        supervisor: Supervisor::new(config.clone(), workers, chance(), Instant::now()),
+        supervisor: Supervisor::new(config.clone(), services.clone(), chance(), Instant::now()),
         config,
+        services,
         workers: Workers::new(board),
         image,
         scoreboard,

@@ -21,6 +21,8 @@ pub(crate) struct Identity {
     pub(crate) id: WorkerId,
     pub(crate) slot: usize,
     pub(crate) generation: u32,
+    /// `None` in a cluster that names no services.
+    pub(crate) service: Option<&'static str>,
 }
 
 /// The handle on the worker that this process is, from [`worker()`] or
@@ -47,6 +49,11 @@ impl Worker {
     /// The generation of code that this worker runs, 1 until the first reload.
     pub fn generation(&self) -> u32 {
         self.0.identity.generation
+    }
+
+    /// The name of the service that this worker is of; `None` in a cluster that names none.
+    pub fn service(&self) -> Option<&'static str> {
+        self.0.identity.service
     }
 
     /// Says that this worker is ready; see [`set_ready()`].

@@ -70,7 +70,7 @@ fn a_reload_replaces_slot_by_slot_ready_first() {
     bench.newcomer(0);
     assert_eq!(
         bench.done.last(),
-        Some(&Action::Emit(Event::Ready { worker: WorkerId(4), slot: 0 }))
+        Some(&Action::Emit(Event::Ready { worker: WorkerId(4), slot: 0, service: None }))
     );
     assert_eq!(bench.pass(Duration::from_millis(999)), []);
     let actions = bench.pass(Duration::from_millis(1));
@@ -266,7 +266,11 @@ fn a_newcomer_has_to_accept_where_the_old_one_did_however_long_it_runs() {
     let newcomer = bench.last(0);
     bench.online(newcomer);
     let actions = bench.pass(Duration::from_secs(29));
-    assert!(!actions.contains(&Action::Emit(Event::Ready { worker: newcomer, slot: 0 })));
+    assert!(!actions.contains(&Action::Emit(Event::Ready {
+        worker: newcomer,
+        slot: 0,
+        service: None
+    })));
     bench.pass(Duration::from_secs(1));
     bench.exit(newcomer, signal(9));
     let why = bench.answer().expect("answered").expect_err("failed");
@@ -276,7 +280,7 @@ fn a_newcomer_has_to_accept_where_the_old_one_did_however_long_it_runs() {
 #[test]
 fn scaling_adds_the_lowest_numbers_and_drains_the_highest() {
     let mut bench = Bench::serving(2);
-    let actions = bench.feed(Input::Scale { order: ORDER, target: 4 });
+    let actions = bench.feed(Input::Scale { order: ORDER, service: None, target: 4 });
     assert_eq!(Bench::spawns(&actions), [(WorkerId(3), 2), (WorkerId(4), 3)]);
     bench.newcomer(2);
     assert_eq!(bench.answer(), None);
@@ -284,7 +288,7 @@ fn scaling_adds_the_lowest_numbers_and_drains_the_highest() {
     assert_eq!(bench.answer(), Some(Ok(Done::Scaled { from: 2, to: 4 })));
 
     bench.done.clear();
-    let actions = bench.feed(Input::Scale { order: ORDER, target: 1 });
+    let actions = bench.feed(Input::Scale { order: ORDER, service: None, target: 1 });
     assert_eq!(drained(&actions), [WorkerId(4), WorkerId(3), WorkerId(2)]);
     for worker in [2, 3, 4] {
         assert_eq!(bench.answer(), None);
@@ -297,8 +301,8 @@ fn scaling_adds_the_lowest_numbers_and_drains_the_highest() {
 #[test]
 fn a_slot_that_comes_back_before_its_worker_has_gone_gets_another() {
     let mut bench = Bench::serving(2);
-    bench.feed(Input::Scale { order: OrderId(1), target: 1 });
-    let actions = bench.feed(Input::Scale { order: ORDER, target: 2 });
+    bench.feed(Input::Scale { order: OrderId(1), service: None, target: 1 });
+    let actions = bench.feed(Input::Scale { order: ORDER, service: None, target: 2 });
     assert_eq!(Bench::spawns(&actions), [(WorkerId(3), 1)]);
     bench.newcomer(1);
     assert_eq!(bench.answer(), Some(Ok(Done::Scaled { from: 1, to: 2 })));
@@ -308,14 +312,14 @@ fn a_slot_that_comes_back_before_its_worker_has_gone_gets_another() {
 #[test]
 fn scaling_says_what_failed_and_what_cannot_be() {
     let mut bench = Bench::serving(1);
-    bench.feed(Input::Scale { order: ORDER, target: 2 });
+    bench.feed(Input::Scale { order: ORDER, service: None, target: 2 });
     let newcomer = bench.last(1);
     bench.online(newcomer);
     bench.exit(newcomer, code(1));
     assert!(bench.answer().expect("answered").expect_err("failed").contains("slot 1"));
     for target in [0, 513] {
         bench.done.clear();
-        bench.feed(Input::Scale { order: ORDER, target });
+        bench.feed(Input::Scale { order: ORDER, service: None, target });
         assert!(bench.answer().expect("answered").is_err());
     }
 }
