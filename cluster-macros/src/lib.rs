@@ -20,6 +20,7 @@ mod fuzzing;
 mod message;
 mod options;
 mod recycle;
+mod services;
 mod value;
 
 /// Makes an `async fn main` the program of a supervised cluster of worker processes.

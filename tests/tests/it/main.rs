@@ -35,6 +35,7 @@ mod roles;
 mod scale;
 mod schedules;
 mod scoreboard;
+mod services;
 mod start;
 mod stats;
 mod stop;
