@@ -40,8 +40,8 @@ impl Worker {
         self.0.identity.id
     }
 
-    /// The slot that this worker sits in: 0 up to the number of workers, exclusive. A worker that
-    /// replaces another has its slot.
+    /// The slot that this worker sits in: 0 up to the number of workers, exclusive; with services it is
+    /// counted through all of them. A worker that replaces another has its slot.
     pub fn slot(&self) -> usize {
         self.0.identity.slot
     }

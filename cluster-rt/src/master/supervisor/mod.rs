@@ -18,6 +18,8 @@ mod replace;
 mod scale;
 mod seats;
 mod services;
+#[cfg(test)]
+mod services_tests;
 mod start;
 mod stop;
 #[cfg(test)]

@@ -1,2 +1,0 @@
-#[cluster::main(shedule = "sticky")]
-async fn main() {}

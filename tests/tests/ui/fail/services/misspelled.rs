@@ -1,0 +1,2 @@
+#[cluster::main(servises(web = 4))]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[cluster::main(services(web = 4))]
+async fn main() {}
