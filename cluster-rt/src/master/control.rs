@@ -33,12 +33,12 @@ use super::{
     order::Stopped,
     report::Report,
     spawner::{Answer, ZygoteHandle},
-    supervisor::{Action, Input, Known, Supervisor},
+    supervisor::{Action, Input, Supervisor},
     workers::Workers,
 };
 use crate::{
     config::{Config, ServiceConfig},
-    event::{DisplayStatus, Event, ExitCause, WorkerStatus},
+    event::{DisplayStatus, Event, ExitCause},
     id::WorkerId,
     sys::{
         fork::Image,
@@ -346,25 +346,6 @@ impl Control {
         }
         self.parts.report.events(events, self.parts.supervisor.ever_ready());
         self.parts.desk.publish(events, self.snapshot());
-    }
-
-    fn snapshot(&self) -> Vec<WorkerStatus> {
-        let status = |Known { worker, slot, service, generation, pid, state, .. }| {
-            let since = self.parts.workers.by_id.get(&worker)?.since;
-            let (active, served) = self.parts.workers.counts(worker);
-            Some(WorkerStatus {
-                worker,
-                slot,
-                service,
-                pid,
-                generation,
-                state,
-                since,
-                active,
-                served,
-            })
-        };
-        self.parts.supervisor.workers().filter_map(status).collect()
     }
 
     fn zygote_reaped(&mut self, generation: u32, status: ExitStatus) {

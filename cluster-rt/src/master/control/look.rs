@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Control, Input};
 use crate::{
+    event::WorkerStatus,
     master::supervisor::{Known, Signs},
     stats::{SlotStats, Stats},
     sys::process,
@@ -31,6 +32,26 @@ impl Control {
         });
         let signs = signs.collect();
         self.failures.push(Input::Looked { signs });
+    }
+
+    /// The workers that live.
+    pub(super) fn snapshot(&self) -> Vec<WorkerStatus> {
+        let status = |Known { worker, slot, service, generation, pid, state, .. }| {
+            let since = self.parts.workers.by_id.get(&worker)?.since;
+            let (active, served) = self.parts.workers.counts(worker);
+            Some(WorkerStatus {
+                worker,
+                slot,
+                service,
+                pid,
+                generation,
+                state,
+                since,
+                active,
+                served,
+            })
+        };
+        self.parts.supervisor.workers().filter_map(status).collect()
     }
 
     /// The cluster in numbers, all but the memory.
