@@ -110,7 +110,10 @@ impl Supervisor {
         }
         match self.verdict(worker, status, cause) {
             Verdict::End { code } => self.stop(code, now, out),
-            Verdict::GiveUp => self.give_up(worker.service, out),
+            Verdict::GiveUp => {
+                self.services[worker.service].failed_starts += 1;
+                self.give_up(worker.service, out);
+            }
             // The others of a service do what there is to do without it; a cluster without named
             // services is over.
             Verdict::Leave if self.name_of(worker.service).is_some() => {

@@ -98,6 +98,9 @@ impl Supervisor {
         let service = service.given.name;
         out.push(Action::Emit(Event::GaveUp { failed_starts, service }));
         if optional {
+            let name = service.unwrap_or_default();
+            let text = format!("service {name} is optional: the cluster goes on without it");
+            out.push(Action::Warn(text));
             self.close_service(index, out);
         } else {
             self.kill(EXIT_GAVE_UP, out);
