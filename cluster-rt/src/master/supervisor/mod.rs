@@ -203,7 +203,7 @@ impl Supervisor {
             Input::ConnectionsWait => self.connections_wait = true,
             Input::Looked { signs } => self.looked_at(&signs, now, out),
             Input::Scale { order, service, target } => {
-                self.scale_ordered(order, service, target, now, out);
+                self.scale_ordered(order, service.as_deref(), target, now, out);
             }
             Input::Respawn { order, slot } => self.respawn_ordered(order, slot, out),
             Input::Reload { order } => self.reload_ordered(order, out),

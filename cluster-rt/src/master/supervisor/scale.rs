@@ -48,7 +48,7 @@ impl Supervisor {
     pub(super) fn scale_ordered(
         &mut self,
         order: OrderId,
-        name: Option<String>,
+        name: Option<&str>,
         to: usize,
         now: Instant,
         out: &mut Vec<Action>,
@@ -56,7 +56,7 @@ impl Supervisor {
         if self.phase != Phase::Running {
             return out.push(Action::refuse(order));
         }
-        let allowed = self.to_scale(name.as_deref()).and_then(|service| {
+        let allowed = self.to_scale(name).and_then(|service| {
             self.may_be_many(service, to)?;
             Ok(service)
         });
