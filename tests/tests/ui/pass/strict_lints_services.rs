@@ -6,6 +6,7 @@
 #[cluster::main(services(web(workers = 2, optional), jobs = 1))]
 async fn main(master: cluster::Master) {
     let _ = master.scale_service("web", 3).await;
+    master.stop().await;
 }
 
 async fn web() {
