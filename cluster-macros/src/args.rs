@@ -16,6 +16,7 @@ use crate::duration::Backoff;
 use crate::errors::Errors;
 use crate::options;
 use crate::recycle::Recycle;
+use crate::services::Service;
 use crate::value::{Flavor, Form, Respawn, Schedule, Written};
 
 /// An option that was given, with the place where.
@@ -38,6 +39,7 @@ pub(crate) struct Args {
     pub(crate) recycle: Option<Given<Recycle>>,
     pub(crate) surplus: Option<Given<usize>>,
     pub(crate) schedule: Option<Given<Schedule>>,
+    pub(crate) services: Option<Given<Vec<Service>>>,
     pub(crate) user: Option<Given<String>>,
     pub(crate) group: Option<Given<String>>,
     pub(crate) flavor: Option<Given<Flavor>>,
@@ -87,6 +89,7 @@ impl Args {
             "recycle" => self.recycle = written.given(Written::recycle, errors),
             "surplus" => self.surplus = written.given(Written::surplus, errors),
             "schedule" => self.schedule = written.given(Written::schedule, errors),
+            "services" => self.services = written.given(Written::services, errors),
             "user" => self.user = written.given(Written::account, errors),
             "group" => self.group = written.given(Written::account, errors),
             "flavor" => self.flavor = written.given(Written::flavor, errors),
@@ -103,7 +106,7 @@ impl Args {
 }
 
 impl Written {
-    fn given<T>(
+    pub(crate) fn given<T>(
         self,
         read: impl FnOnce(&Self, &mut Errors) -> Option<T>,
         errors: &mut Errors,

@@ -89,11 +89,22 @@ mod tests {
 
     #[test]
     fn every_option_takes_its_own_example() {
-        // `blocking` goes with another kind of `main`.
+        // `blocking` and `services` go with other kinds of `main`.
         let mut examples = crate::options::AVAILABLE.map(|(_, example)| example).to_vec();
-        examples.retain(|example| *example != "blocking");
+        examples.retain(|example| *example != "blocking" && !example.starts_with("services"));
         let text = expanded(examples.join(", ").parse().unwrap(), MAIN);
         assert_eq!(mistakes(&text), 0, "{text}");
+        examples.retain(|example| !example.starts_with("workers") && *example != "master = watch");
+        examples.push("services(web = 4, admin::jobs(workers = 2, optional, after = web))");
+        let text = expanded(examples.join(", ").parse().unwrap(), MAIN);
+        assert!(
+            text.ends_with(
+                ".preload(load).service(\"web\",web,|options|options.workers_with(||4))\
+             .service(\"jobs\",admin::jobs,|options|options.workers_with(||2).optional()\
+             .after(\"web\")).run_master(|_|main())}"
+            ),
+            "{text}"
+        );
         let text = expanded(quote!(blocking, workers = 2), "fn main() {}");
         assert!(text.contains(".run_blocking(main)"), "{text}");
     }

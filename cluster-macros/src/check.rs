@@ -22,6 +22,7 @@ pub(crate) fn check(args: &Args, function: &Function, errors: &mut Errors) {
     function_is_async(args, &function.sig, errors);
     function_is_plain(&function.sig, errors);
     preload_is_for_workers(args, &function.sig, errors);
+    services_are_the_workers(args, errors);
     parameter_can_be_given(args, &function.sig, errors);
 }
 
@@ -45,7 +46,7 @@ fn worker_threads_need_several_threads(args: &Args, errors: &mut Errors) {
 
 /// With a `Role`, `main` itself is the master's branch; a second one would never know of the first.
 fn master_is_named_once(args: &Args, sig: &Signature, errors: &mut Errors) {
-    let Some(master) = &args.master else { return };
+    let Some(master) = args.master.as_ref().filter(|_| !args.mentions("services")) else { return };
     if sig.inputs.iter().any(is_role) {
         errors.at(
             &master.name,
@@ -57,13 +58,44 @@ fn master_is_named_once(args: &Args, sig: &Signature, errors: &mut Errors) {
 
 /// What is preloaded is in the zygote and its workers; a `Role` runs `main` in the master too.
 fn preload_is_for_workers(args: &Args, sig: &Signature, errors: &mut Errors) {
-    let Some(preload) = &args.preload else { return };
+    let Some(preload) = args.preload.as_ref().filter(|_| !args.mentions("services")) else {
+        return;
+    };
     if sig.inputs.iter().any(is_role) {
         errors.at(
             &preload.name,
             "`preload` makes its value for the workers, and with a `Role` parameter `main` runs in the \
              master as well: write the master's branch as a function of its own, `master = watch`",
         );
+    }
+}
+
+/// With services, `main` runs in the master alone, and each service has its own number of workers.
+fn services_are_the_workers(args: &Args, errors: &mut Errors) {
+    if !args.mentions("services") {
+        return;
+    }
+    if let Some(workers) = &args.workers {
+        let zero = workers.value.to_token_stream().to_string() == "0";
+        errors.at(
+            &workers.name,
+            if zero {
+                "`workers = 0` runs `main` alone in one process, and with `services` that is the \
+                 master's: there would be no worker"
+            } else {
+                "with `services` each has its own number of workers: `services(web = 4, jobs = 2)`"
+            },
+        );
+    }
+    if let Some(master) = &args.master {
+        errors.at(
+            &master.name,
+            "with `services`, `main` is the master's branch: write it there, as \
+             `async fn main(master: cluster::Master)`",
+        );
+    }
+    if let Some(blocking) = &args.blocking {
+        errors.at(&blocking.name, "with `services`, the workers have a runtime: remove `blocking`");
     }
 }
 
@@ -104,7 +136,7 @@ fn name_is_main(sig: &Signature, errors: &mut Errors) {
 /// A blocking worker has no runtime on which the other options could have their effect, and the
 /// master's branch needs one of its own.
 fn blocking_has_no_runtime(args: &Args, sig: &Signature, errors: &mut Errors) {
-    if args.blocking.is_none() {
+    if args.blocking.is_none() || args.mentions("services") {
         return;
     }
     let runtime = "`blocking` gives the workers no runtime";
@@ -167,6 +199,9 @@ fn function_is_plain(sig: &Signature, errors: &mut Errors) {
 
 /// `main` is called by the cluster, which has the role of the process to give, or what was preloaded.
 fn parameter_can_be_given(args: &Args, sig: &Signature, errors: &mut Errors) {
+    if args.mentions("services") {
+        return main_is_the_masters(sig, errors);
+    }
     let preloads = args.mentions("preload");
     for (position, input) in sig.inputs.iter().enumerate() {
         match input {
@@ -182,6 +217,31 @@ fn parameter_can_be_given(args: &Args, sig: &Signature, errors: &mut Errors) {
             FnArg::Typed(_) if is_role(input) => {}
             FnArg::Typed(parameter) if preloads => is_shared_reference(&parameter.ty, errors),
             FnArg::Typed(parameter) => errors.at(&parameter.ty, not_a_role(&parameter.ty)),
+        }
+    }
+}
+
+/// With services, it is called in the master alone.
+fn main_is_the_masters(sig: &Signature, errors: &mut Errors) {
+    for (position, input) in sig.inputs.iter().enumerate() {
+        let FnArg::Typed(parameter) = input else {
+            errors.at(input, "`main` cannot be a method: it takes no `self`");
+            continue;
+        };
+        if position == 0 && last_segment(&parameter.ty).as_deref() == Some("Master") {
+            continue;
+        }
+        let text = "with `services`, `main` is the master's: it takes no parameter or one \
+                    `cluster::Master`";
+        if position > 0 {
+            errors.at(input, text);
+        } else if matches!(ungrouped(&parameter.ty), Type::Reference(_)) {
+            errors.at(
+                &parameter.ty,
+                format_args!("{text}; what `preload` makes is given to services"),
+            );
+        } else {
+            errors.at(&parameter.ty, text);
         }
     }
 }

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, FnArg, Path, ReturnType, Signature, parse_quote};
+use syn::{Expr, FnArg, LitStr, Path, ReturnType, Signature, parse_quote};
 
 use crate::args::{Args, Given};
+use crate::duration::Backoff;
 use crate::function::Function;
 use crate::recycle::Recycle;
+use crate::services::{Service, ServiceOptions};
 use crate::value::{Flavor, Respawn, Schedule};
 
 pub(crate) fn expand(args: &Args, function: &Function) -> TokenStream {
@@ -41,10 +44,7 @@ fn settings(args: &Args, krate: &Path) -> TokenStream {
         // A closure, since the expression is evaluated in the master alone.
         call(&args.workers, "workers_with", |count| quote!(|| #count)),
         call(&args.respawn, "respawn", |respawn| respawn_policy(*respawn, krate)),
-        call(&args.backoff, "backoff", |backoff| {
-            let (first, longest) = (duration(&backoff.first), duration(&backoff.longest));
-            quote!(#first, #longest)
-        }),
+        call(&args.backoff, "backoff", delays),
         call(&args.give_up, "give_up", ToTokens::to_token_stream),
         call(&args.grace, "grace", duration),
         call(&args.stop_delay, "stop_delay", duration),
@@ -88,6 +88,17 @@ fn run(args: &Args, sig: &Signature, krate: &Path) -> TokenStream {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => Span::call_site(),
     };
+    if let Some(services) = &args.services {
+        // Whether a service takes what is preloaded is for the compiler to see.
+        let preload = call(&args.preload, "preload", ToTokens::to_token_stream);
+        let services = services.value.iter().map(|service| service_call(service, krate));
+        let run = Ident::new("run_master", output);
+        let Some(FnArg::Typed(parameter)) = sig.inputs.first() else {
+            return quote!(#preload #(#services)* .#run(|_| #main()));
+        };
+        let master = Ident::new("master", parameter.ty.span());
+        return quote!(#preload #(#services)* .#run(|#master| #main(#master)));
+    }
     let Some(FnArg::Typed(parameter)) = sig.inputs.first() else {
         let preload = args.preload.as_ref().map(|preload| preload_unasked(preload, krate));
         let name = if args.blocking.is_some() { "run_blocking" } else { "run" };
@@ -107,6 +118,47 @@ fn run(args: &Args, sig: &Signature, krate: &Path) -> TokenStream {
     // `main` given itself, the compiler would suggest a nonsensical edit of the user's signature.
     let role = Ident::new("role", parameter.ty.span());
     quote!(.#run(|role| #main(#role)))
+}
+
+/// The call for one service. The method carries the service's span, so that a function that cannot be one
+/// is reported there.
+fn service_call(service: &Service, krate: &Path) -> TokenStream {
+    let Service { path, name, options } = service;
+    let method = Ident::new("service", name.span());
+    let text = LitStr::new(&name.unraw().to_string(), name.span());
+    let options = service_settings(options, krate);
+    quote!(.#method(#text, #path, |options| options #options))
+}
+
+/// One call on a service's options for each that was given.
+fn service_settings(options: &ServiceOptions, krate: &Path) -> TokenStream {
+    let calls = [
+        call(&options.workers, "workers_with", |count| quote!(|| #count)),
+        call(&options.respawn, "respawn", |respawn| respawn_policy(*respawn, krate)),
+        call(&options.backoff, "backoff", delays),
+        call(&options.give_up, "give_up", ToTokens::to_token_stream),
+        call(&options.grace, "grace", duration),
+        call(&options.start_timeout, "start_timeout", duration),
+        call(&options.hang_timeout, "hang_timeout", duration),
+        call(&options.recycle, "recycle", |recycle| limits(recycle, krate)),
+        call(&options.schedule, "schedule", |schedule| schedule_of(*schedule, krate)),
+        call(&options.flavor, "flavor", |flavor| runtime_flavor(*flavor, krate)),
+        call(&options.worker_threads, "worker_threads", |threads| {
+            let threads = *threads as usize;
+            quote!(#threads)
+        }),
+        call(&options.optional, "optional", |()| TokenStream::new()),
+        call(&options.after, "after", |name| {
+            let text = LitStr::new(&name.unraw().to_string(), name.span());
+            quote!(#text)
+        }),
+    ];
+    quote!(#(#calls)*)
+}
+
+fn delays(backoff: &Backoff) -> TokenStream {
+    let (first, longest) = (duration(&backoff.first), duration(&backoff.longest));
+    quote!(#first, #longest)
 }
 
 /// The call for a function whose value nobody takes. Whether that is a `Result` cannot be inferred from

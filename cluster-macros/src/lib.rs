@@ -20,6 +20,7 @@ mod fuzzing;
 mod message;
 mod options;
 mod recycle;
+mod services;
 mod value;
 
 /// Makes an `async fn main` the program of a supervised cluster of worker processes.
@@ -176,6 +177,22 @@ mod value;
 ///
 /// ```ignore
 /// #[cluster::main(workers = 4, schedule = "least-connections")]
+/// ```
+///
+/// ## `services(NAME = N, NAME(workers = N, ..), ..)`
+///
+/// Several kinds of workers, each an `async fn` in scope with its own number of workers; a path is named by
+/// its last part. `main` is then the master's, `main()` or `main(master: cluster::Master)`: when it ends
+/// well, the cluster goes on. A service may take a reference to what `preload` makes. In the parentheses of
+/// a service stand options for it alone: `workers`, `respawn`, `backoff`, `give_up`, `grace`,
+/// `start_timeout`, `hang_timeout`, `recycle`, `schedule`, `flavor`, `worker_threads`; `optional` (the
+/// cluster goes on if it gives up); `after = NAME` (it begins when a worker of that service is ready, and
+/// at a stop drains before it). See `ServiceOptions`. Default: none. Variables end in the service's name:
+/// `CLUSTER_WORKERS_WEB=6`, `CLUSTER_OPTIONAL_JOBS=on`; `CLUSTER_GRACE=5s` is for those that say nothing.
+///
+/// ```ignore
+/// #[cluster::main(respawn, services(web(workers = 4, after = jobs), admin::jobs = 2))]
+/// async fn main() {}
 /// ```
 ///
 /// ## `user = "NAME"`, `group = "NAME"`

@@ -4,7 +4,7 @@
 //! accepts its example, and no name is in two of the tables.
 
 /// Every option of this version with an example of its use, in the order of the documentation.
-pub(crate) const AVAILABLE: [(&str, &str); 21] = [
+pub(crate) const AVAILABLE: [(&str, &str); 22] = [
     ("workers", "workers = 4"),
     ("respawn", r#"respawn = "on-failure""#),
     ("backoff", r#"backoff = "100ms..30s""#),
@@ -16,6 +16,7 @@ pub(crate) const AVAILABLE: [(&str, &str); 21] = [
     ("recycle", r#"recycle(connections = 10_000, age = "1h")"#),
     ("surplus", "surplus = 1"),
     ("schedule", r#"schedule = "least-connections""#),
+    ("services", "services(web = 4, jobs = 2)"),
     ("user", r#"user = "www""#),
     ("group", r#"group = "www""#),
     ("flavor", r#"flavor = "multi_thread""#),
@@ -36,8 +37,25 @@ pub(crate) const RECYCLE: [(&str, &str); 4] = [
     ("jitter", "jitter = 0.1"),
 ];
 
-/// Options whose meaning is fixed but which this version cannot carry out.
-const LATER: [&str; 1] = ["services"];
+/// What stands in the parentheses of a service.
+pub(crate) const SERVICE: [&str; 13] = [
+    "workers",
+    "respawn",
+    "backoff",
+    "give_up",
+    "grace",
+    "start_timeout",
+    "hang_timeout",
+    "recycle",
+    "schedule",
+    "flavor",
+    "worker_threads",
+    "optional",
+    "after",
+];
+
+/// Examples of those that are no options of the cluster.
+const OF_SERVICES: [(&str, &str); 2] = [("optional", "optional"), ("after", "after = web")];
 
 /// What others call it, each group with the remedy. The words come from tokio, Node, gunicorn,
 /// puma, PM2, Kubernetes and systemd, where edit distance would find nothing or the wrong option.
@@ -134,38 +152,24 @@ const EDITS_MAX: usize = 2;
 
 /// An example of the option `name`, back-ticked for a message.
 pub(crate) fn example(name: &str) -> String {
-    let found = AVAILABLE.iter().chain(&RECYCLE).find(|(known, _)| *known == name);
+    let found =
+        AVAILABLE.iter().chain(&RECYCLE).chain(&OF_SERVICES).find(|(known, _)| *known == name);
     found.map_or_else(|| format!("`{name}`"), |(_, example)| format!("`{example}`"))
 }
 
 /// The message for a name that is no option of this version.
 pub(crate) fn refusal(name: &str) -> String {
-    if LATER.contains(&name) {
-        return later(name);
-    }
     if let Some((_, remedy)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&name)) {
         return format!("unknown option `{name}`: {remedy}");
     }
     let names = AVAILABLE.iter().map(|(known, _)| *known);
-    match nearest(name, names.clone().chain(LATER)) {
-        Some(known) if LATER.contains(&known) => {
-            format!("unknown option `{name}`; {}", later(known))
-        }
+    match nearest(name, names.clone()) {
         Some(known) => format!("unknown option `{name}`; did you mean `{known}`?"),
         None => {
             let list: Vec<_> = names.map(|known| format!("`{known}`")).collect();
             format!("unknown option `{name}`; the options are {}", list.join(", "))
         }
     }
-}
-
-/// A later name is refused with what can be done today, where something can.
-fn later(name: &str) -> String {
-    let today = match name {
-        "services" => ": tell the workers apart by `cluster::worker().slot()`",
-        _ => "",
-    };
-    format!("`{name}` is not available in this version{today}")
 }
 
 /// The candidate nearest to `name`, if it is near enough to be meant.
@@ -218,15 +222,6 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_a_later_name_is_not_recommended() {
-        assert_eq!(
-            refusal("servises"),
-            "unknown option `servises`; `services` is not available in this version: tell the workers \
-             apart by `cluster::worker().slot()`"
-        );
-    }
-
-    #[test]
     fn a_far_name_gets_the_list() {
         let message = refusal("frobnicate");
         for (name, _) in AVAILABLE {
@@ -242,7 +237,7 @@ mod tests {
 
     #[test]
     fn no_name_is_in_two_tables() {
-        let mut names: Vec<&str> = AVAILABLE.iter().map(|(name, _)| *name).chain(LATER).collect();
+        let mut names: Vec<&str> = AVAILABLE.iter().map(|(name, _)| *name).collect();
         names.extend(OTHER_WORDS.iter().flat_map(|(words, _)| words.iter()));
         let count = names.len();
         names.sort_unstable();

@@ -2,10 +2,11 @@
 //!
 //! Decides which part this process plays: zygote, worker, master, or a worker without a master. The
 //! only file that sees master and worker both. The options that are plain values are in `options`, what
-//! is made before the fork in `preload`.
+//! is made before the fork in `preload`, several kinds of workers in `services`.
 
 mod options;
 mod preload;
+mod services;
 
 use std::{
     fmt,
@@ -14,8 +15,10 @@ use std::{
     process::{ExitCode, Termination},
 };
 
+pub use self::services::{Entry, ServiceOptions};
+use self::services::{Given, Runs};
 use crate::{
-    config::{Config, Credentials, WORKERS_MAX},
+    config::{Config, Credentials, ServiceConfig, WORKERS_MAX},
     master::{self, Branch, Master},
     preload::Preload,
     sys::{fork::Image, inherited::AtStart, process},
@@ -72,6 +75,9 @@ pub struct Builder<T: 'static = ()> {
     workers: Option<Box<dyn FnOnce() -> usize>>,
     init: Option<Box<dyn FnOnce()>>,
     branch: Option<Branch>,
+    services: Vec<Given>,
+    /// Of the same services; taken by `run_master`.
+    runs: Runs<T>,
     /// What cannot be: reported together when it runs.
     mistakes: Vec<String>,
 }
@@ -92,7 +98,16 @@ impl Builder {
     /// A cluster with every default.
     pub fn new() -> Self {
         let (config, preload) = (Config::default(), Preload::Nothing(()));
-        Self { config, preload, workers: None, init: None, branch: None, mistakes: Vec::new() }
+        Self {
+            config,
+            preload,
+            workers: None,
+            init: None,
+            branch: None,
+            services: Vec::new(),
+            runs: Vec::new(),
+            mistakes: Vec::new(),
+        }
     }
 }
 
@@ -205,24 +220,23 @@ impl<T: 'static> Builder<T> {
                 Ok((seed, preloaded)) => exit(worker::run(seed, init, main(preloaded))),
                 Err(reason) => exit(complain(EXIT_CONFIG, &[not_a_zygote(&reason)])),
             },
-            Ok(Part::Master) => exit(self.run_master(init, main)),
+            Ok(Part::Master) => exit(self.start_master(init, main)),
         }
     }
 
     /// The process that the user started: master, or with `workers = 0` everything.
-    fn run_master<B: Body>(
+    fn start_master<B: Body>(
         mut self,
         init: Option<Box<dyn FnOnce()>>,
         main: impl FnOnce(&'static T) -> B,
     ) -> i32 {
         // Before anything else is opened.
         let at_start = AtStart::take();
-        let warnings = match self.configure() {
-            Ok(warnings) => warnings,
+        let (warnings, services) = match self.configure() {
+            Ok(configured) => configured,
             Err(mistakes) => return complain(EXIT_CONFIG, &mistakes),
         };
-        let workers = self.config.workers.unwrap_or_else(cores);
-        if workers == 0 {
+        if services.is_empty() {
             if self.config.log >= crate::config::LogLevel::Warn {
                 complain(0, &warnings);
             }
@@ -232,7 +246,6 @@ impl<T: 'static> Builder<T> {
                 Err(reason) => complain(EXIT_PRELOAD, &[reason]),
             };
         }
-        self.config.worker_threads.get_or_insert((cores() / workers).max(1));
         let image = match Image::of_this_process() {
             Ok(image) => image,
             Err(error) => {
@@ -244,22 +257,28 @@ impl<T: 'static> Builder<T> {
         if let Some(init) = init {
             init();
         }
-        let ended = master::run(self.config, workers, image, self.branch, warnings, at_start);
+        let ended = master::run(self.config, services, image, self.branch, warnings, at_start);
         ended.unwrap_or_else(|reason| complain(EXIT_SYSTEM, &[reason]))
     }
 
-    /// Puts the environment over the options; returns warnings, or everything that is wrong.
-    fn configure(&mut self) -> Result<Vec<String>, Vec<String>> {
+    /// Puts the environment over the options; returns warnings and the services, none with `workers = 0`;
+    /// or everything that is wrong.
+    fn configure(&mut self) -> Result<(Vec<String>, Vec<ServiceConfig>), Vec<String>> {
         let variables: Vec<(String, String)> = std::env::vars_os()
             .map(|(name, value)| {
                 (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
             })
             .collect();
         let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let overrides = self.config.override_from(pairs);
+        let mut overrides = self.config.override_from(pairs.clone());
         let mut mistakes = std::mem::take(&mut self.mistakes);
         mistakes.extend(overrides.bad.iter().map(ToString::to_string));
-        if self.config.workers.is_none() {
+        let services = if self.services.is_empty() {
+            Vec::new()
+        } else {
+            self.resolve_services(&pairs.collect(), &mut overrides.unknown, &mut mistakes)
+        };
+        if self.config.workers.is_none() && services.is_empty() {
             if let Some(count) = self.workers.take() {
                 let count = count();
                 if count > WORKERS_MAX {
@@ -279,7 +298,17 @@ impl<T: 'static> Builder<T> {
             Ok(warning) => warnings.extend(warning),
             Err(mistake) => mistakes.push(mistake),
         }
-        if mistakes.is_empty() { Ok(warnings) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok((warnings, self.or_only(services))) } else { Err(mistakes) }
+    }
+
+    /// The services; of a cluster that names none the only one, and none with `workers = 0`.
+    fn or_only(&mut self, services: Vec<ServiceConfig>) -> Vec<ServiceConfig> {
+        let workers = self.config.workers.unwrap_or_else(cores);
+        if !services.is_empty() || workers == 0 {
+            return services;
+        }
+        self.config.worker_threads.get_or_insert((cores() / workers).max(1));
+        vec![ServiceConfig::only(self.config.clone(), workers)]
     }
 
     /// Looks `user` and `group` up while there is one thread; returns a warning.

@@ -30,6 +30,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
         /// Its process id.
         pid: u32,
         /// The generation of code that it is made from.
@@ -43,6 +45,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
     },
     /// The worker has bound a listener.
     #[non_exhaustive]
@@ -51,6 +55,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
         /// The address that the socket really has, TCP or UDP, with the port that replaced a `:0`.
         addr: SocketAddr,
     },
@@ -61,6 +67,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
         /// The absolute path; empty for an inherited socket that has none.
         path: PathBuf,
     },
@@ -72,6 +80,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
     },
     /// The worker gets no new connections and finishes those it has.
     #[non_exhaustive]
@@ -80,6 +90,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
     },
     /// The worker has ended and its link to the master was read to the end.
     #[non_exhaustive]
@@ -88,6 +100,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
     },
     /// The worker has ended and was reaped.
     #[non_exhaustive]
@@ -96,6 +110,8 @@ pub enum Event {
         worker: WorkerId,
         /// Its slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
         /// Its process id, free for the kernel to use again.
         pid: u32,
         /// Why it ended.
@@ -110,15 +126,20 @@ pub enum Event {
     Respawning {
         /// The slot.
         slot: usize,
+        /// The service that it is of; `None` in a cluster that names none.
+        service: Option<&'static str>,
         /// How long from now; zero unless the slot's workers fail at start or by their own fault.
         delay: Duration,
     },
-    /// Too many failed starts while no worker was ready, or a preload that failed before any ever was: the
-    /// cluster ends with exit code 70.
+    /// Too many failed starts while no worker of the service was ready, or a preload that failed before any
+    /// ever was: the cluster ends with exit code 70. One that can do without the service goes on, and tries
+    /// it again at the next reload.
     #[non_exhaustive]
     GaveUp {
         /// How many starts had failed in a row.
         failed_starts: u32,
+        /// The service whose workers they were; `None` for the whole cluster.
+        service: Option<&'static str>,
     },
     /// The number of slots over which keys are split has changed, and with it the
     /// [`Shard`](crate::Shard) of every worker: new slots count from the moment on at which all of them serve,
@@ -211,6 +232,8 @@ pub struct WorkerStatus {
     pub worker: WorkerId,
     /// Its slot.
     pub slot: usize,
+    /// The service that it is of; `None` in a cluster that names none.
+    pub service: Option<&'static str>,
     /// Its process id; `None` until the kernel has made the process.
     pub pid: Option<u32>,
     /// The generation of code it runs, 1 until the first reload.
@@ -228,23 +251,30 @@ pub struct WorkerStatus {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Spawned { worker, slot, pid, .. } => {
-                write!(f, "slot {slot} (worker {worker}, pid {pid}) spawned")
+            Self::Spawned { worker, slot, service, pid, .. } => {
+                write!(f, "slot {slot} ({}worker {worker}, pid {pid}) spawned", Of(*service))
             }
-            Self::Online { worker, slot } => write!(f, "slot {slot} (worker {worker}) online"),
-            Self::ListeningAt { worker, slot, path } => {
-                write!(f, "slot {slot} (worker {worker}) listens on {}", path.display())
+            Self::Online { worker, slot, service } => {
+                write!(f, "slot {slot} ({}worker {worker}) online", Of(*service))
             }
-            Self::Listening { worker, slot, addr } => {
-                write!(f, "slot {slot} (worker {worker}) listens on {addr}")
+            Self::ListeningAt { worker, slot, service, path } => {
+                let path = path.display();
+                write!(f, "slot {slot} ({}worker {worker}) listens on {path}", Of(*service))
             }
-            Self::Ready { worker, slot } => write!(f, "slot {slot} (worker {worker}) ready"),
-            Self::Draining { worker, slot } => write!(f, "slot {slot} (worker {worker}) draining"),
-            Self::Disconnected { worker, slot } => {
-                write!(f, "slot {slot} (worker {worker}) disconnected")
+            Self::Listening { worker, slot, service, addr } => {
+                write!(f, "slot {slot} ({}worker {worker}) listens on {addr}", Of(*service))
             }
-            Self::Exited { worker, slot, pid, cause, status, lost } => {
-                write!(f, "slot {slot} (worker {worker}, pid {pid}) exited: ")?;
+            Self::Ready { worker, slot, service } => {
+                write!(f, "slot {slot} ({}worker {worker}) ready", Of(*service))
+            }
+            Self::Draining { worker, slot, service } => {
+                write!(f, "slot {slot} ({}worker {worker}) draining", Of(*service))
+            }
+            Self::Disconnected { worker, slot, service } => {
+                write!(f, "slot {slot} ({}worker {worker}) disconnected", Of(*service))
+            }
+            Self::Exited { worker, slot, service, pid, cause, status, lost } => {
+                write!(f, "slot {slot} ({}worker {worker}, pid {pid}) exited: ", Of(*service))?;
                 describe_exit(f, *cause, *status)?;
                 match lost {
                     0 => Ok(()),
@@ -252,10 +282,17 @@ impl fmt::Display for Event {
                     n => write!(f, ", {n} connections lost"),
                 }
             }
-            Self::Respawning { slot, delay } => {
-                write!(f, "slot {slot} respawning in {} ms", delay.as_millis())
+            Self::Respawning { slot, service, delay } => {
+                write!(f, "slot {slot} ")?;
+                if let Some(service) = service {
+                    write!(f, "({service}) ")?;
+                }
+                write!(f, "respawning in {} ms", delay.as_millis())
             }
-            Self::GaveUp { failed_starts } => {
+            Self::GaveUp { failed_starts, service } => {
+                if let Some(service) = service {
+                    write!(f, "service {service}: ")?;
+                }
                 let plural = if *failed_starts == 1 { "" } else { "s" };
                 write!(f, "gave up after {failed_starts} failed start{plural} with no worker ready")
             }
@@ -276,6 +313,15 @@ impl fmt::Display for Event {
             }
             Self::Lagged(n) => write!(f, "{n} events dropped"),
         }
+    }
+}
+
+/// The name of a service before what else is known of a worker, if services have names.
+struct Of(Option<&'static str>);
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |service| write!(f, "{service}, "))
     }
 }
 
@@ -315,17 +361,22 @@ mod tests {
 
     #[test]
     fn an_exit_line_names_slot_worker_pid_cause_and_loss() {
-        let event = Event::Exited {
+        let event = |service| Event::Exited {
             worker: WorkerId(3),
             slot: 1,
+            service,
             pid: 811,
             cause: ExitCause::Signaled { signal: 11, core_dumped: false },
             status: ExitStatus::from_raw(11),
             lost: 2,
         };
         assert_eq!(
-            event.to_string(),
+            event(None).to_string(),
             "slot 1 (worker 3, pid 811) exited: SIGSEGV, 2 connections lost"
+        );
+        assert_eq!(
+            event(Some("jobs")).to_string(),
+            "slot 1 (jobs, worker 3, pid 811) exited: SIGSEGV, 2 connections lost"
         );
     }
 }

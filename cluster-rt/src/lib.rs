@@ -100,7 +100,7 @@ pub use cluster_macros::{ClusterMessage, child, main};
 #[cfg(feature = "axum")]
 pub use self::net::WithConnectInfo;
 pub use self::{
-    builder::{Builder, Role},
+    builder::{Builder, Entry, Role, ServiceOptions},
     config::{Flavor, Recycle, Respawn},
     endpoint::Schedule,
     error::Error,

@@ -79,7 +79,7 @@ pub struct Shard {
     /// The slot of the worker. Not below `count` in a worker that does not have its share yet, or whose slot
     /// was scaled away: it owns nothing.
     pub index: usize,
-    /// Among how many slots the keys are split.
+    /// Among how many slots the keys are split: all there are, of whatever service.
     pub count: usize,
     /// How often the number has changed since the cluster was started: two processes with the same version
     /// agree on the owner of each key.

@@ -33,6 +33,8 @@ pub struct Stats {
 pub struct SlotStats {
     /// The slot.
     pub slot: usize,
+    /// The service that it is of; `None` in a cluster that names none.
+    pub service: Option<&'static str>,
     /// Who sits in it; `None` while its next worker is waited for.
     pub worker: Option<WorkerId>,
     /// That worker's process id.
@@ -90,7 +92,11 @@ impl fmt::Display for Stats {
 
 impl fmt::Display for SlotStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "slot {}: ", self.slot)?;
+        write!(f, "slot {}", self.slot)?;
+        if let Some(service) = self.service {
+            write!(f, " ({service})")?;
+        }
+        f.write_str(": ")?;
         match (self.worker, self.pid, self.state) {
             (Some(worker), pid, Some(state)) => {
                 let state = match state {

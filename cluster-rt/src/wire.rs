@@ -105,6 +105,10 @@ impl Split {
 pub(crate) struct Go {
     pub(crate) slot: usize,
     pub(crate) generation: u32,
+    /// What its service is called; `None` if the cluster names none.
+    pub(crate) service: Option<String>,
+    /// The services that messages can be for, by the hashes of their names.
+    pub(crate) services: Vec<u64>,
     pub(crate) flavor: Flavor,
     /// For `Flavor::MultiThread`.
     pub(crate) worker_threads: usize,

@@ -8,7 +8,7 @@ const ORDER: [&str; 7] =
 
 /// The worker and the place of its event in the order.
 fn parse(line: &str) -> Option<(u64, usize)> {
-    let (_, rest) = line.strip_prefix("event ")?.split_once("(worker ")?;
+    let (_, rest) = line.strip_prefix("event ")?.split_once("worker ")?;
     let (worker, what) = rest.split_once(") ")?;
     let worker = worker.split(',').next()?.parse().ok()?;
     Some((worker, ORDER.iter().position(|kind| what.starts_with(kind))?))

@@ -53,8 +53,12 @@ impl Builder {
     where
         T: Send + 'static,
     {
-        let Self { config, preload: _, workers, init, branch, mistakes } = self;
-        Builder { config, preload: Preload::new(function), workers, init, branch, mistakes }
+        let Self { config, workers, init, branch, services, mut mistakes, .. } = self;
+        if !services.is_empty() {
+            mistakes.push("preload: it is to be said before the services".to_owned());
+        }
+        let (preload, runs) = (Preload::new(function), Vec::new());
+        Builder { config, preload, workers, init, branch, services, runs, mistakes }
     }
 
     /// For generated code: the function's value is kept and not given to `main`.

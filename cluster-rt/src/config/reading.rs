@@ -24,6 +24,12 @@ pub(super) fn workers(text: &str) -> Read<usize> {
     number(text).filter(|&n| n <= WORKERS_MAX).ok_or(allowed)
 }
 
+/// Of a service.
+pub(super) fn some_workers(text: &str) -> Read<usize> {
+    let allowed = "allowed: a whole number from 1 to 512";
+    number(text).filter(|n| (1..=WORKERS_MAX).contains(n)).ok_or(allowed)
+}
+
 pub(super) fn respawn(text: &str) -> Read<Respawn> {
     match text {
         "always" => Ok(Respawn::Always),

@@ -54,10 +54,10 @@ impl Berths {
     }
 
     /// The berths that nobody is going to use again, each once: without a worker, and not the home of
-    /// one of the first `slots` slots.
-    pub(super) fn retire(&mut self, slots: usize) -> Vec<usize> {
+    /// a slot that `exists`.
+    pub(super) fn retire(&mut self, exists: impl Fn(usize) -> bool) -> Vec<usize> {
         self.home.retain(|&slot, berth| {
-            slot < slots || self.occupants.get(berth).is_some_and(Option::is_some)
+            exists(slot) || self.occupants.get(berth).is_some_and(Option::is_some)
         });
         let homes: BTreeSet<usize> = self.home.values().copied().collect();
         let idle = |(&berth, occupant): (&usize, &Option<WorkerId>)| {
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(berths.assign(WorkerId(1), 0, true), 0);
         assert_eq!(berths.assign(WorkerId(2), 1, true), 1);
         berths.leave(WorkerId(1), 0);
-        assert_eq!(berths.retire(2), []);
+        assert_eq!(berths.retire(|slot| slot < 2), []);
         assert_eq!(berths.assign(WorkerId(3), 0, true), 0);
     }
 
@@ -97,10 +97,10 @@ mod tests {
         berths.assign(WorkerId(1), 0, true);
         assert_eq!(berths.assign(WorkerId(2), 0, false), 1);
         berths.promote(0, 1);
-        assert_eq!(berths.retire(1), [], "its worker still drains");
+        assert_eq!(berths.retire(|slot| slot < 1), [], "its worker still drains");
         berths.leave(WorkerId(1), 0);
-        assert_eq!(berths.retire(1), [0]);
-        assert_eq!(berths.retire(1), [], "once");
+        assert_eq!(berths.retire(|slot| slot < 1), [0]);
+        assert_eq!(berths.retire(|slot| slot < 1), [], "once");
         // Not used again before it is empty.
         assert_eq!(berths.assign(WorkerId(3), 1, true), 2);
         berths.retired(0);
@@ -113,7 +113,7 @@ mod tests {
         berths.assign(WorkerId(1), 0, true);
         berths.assign(WorkerId(2), 0, false);
         berths.leave(WorkerId(2), 1);
-        assert_eq!(berths.retire(1), [1]);
+        assert_eq!(berths.retire(|slot| slot < 1), [1]);
     }
 
     #[test]
@@ -121,10 +121,10 @@ mod tests {
         let mut berths = Berths::default();
         berths.assign(WorkerId(1), 0, true);
         berths.assign(WorkerId(2), 1, true);
-        assert_eq!(berths.retire(1), []);
+        assert_eq!(berths.retire(|slot| slot < 1), []);
         // The slot is back before its old worker has ended.
         assert_eq!(berths.assign(WorkerId(3), 1, true), 2);
         berths.leave(WorkerId(2), 1);
-        assert_eq!(berths.retire(2), [1]);
+        assert_eq!(berths.retire(|slot| slot < 2), [1]);
     }
 }

@@ -33,12 +33,12 @@ use super::{
     order::Stopped,
     report::Report,
     spawner::{Answer, ZygoteHandle},
-    supervisor::{Action, Input, Known, Supervisor},
+    supervisor::{Action, Input, Supervisor},
     workers::Workers,
 };
 use crate::{
-    config::Config,
-    event::{DisplayStatus, Event, ExitCause, WorkerStatus},
+    config::{Config, ServiceConfig},
+    event::{DisplayStatus, Event, ExitCause},
     id::WorkerId,
     sys::{
         fork::Image,
@@ -81,6 +81,8 @@ impl ControlHandle {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) config: Config,
+    /// As the supervisor numbers them.
+    pub(super) services: Vec<ServiceConfig>,
     pub(super) supervisor: Supervisor,
     pub(super) workers: Workers,
     /// The program that was started.
@@ -111,8 +113,8 @@ pub(super) struct Control {
     capture: Option<(u32, Capture)>,
     berths: Berths,
     listeners: Listeners,
-    /// As the dispatcher knows it.
-    slots: usize,
+    /// The extent of the slots, as the dispatcher knows it.
+    slots: (usize, u64),
     /// Listeners that workers dropped a moment ago, oldest first; one for each worker and listener.
     dropped: VecDeque<binds::Dropped>,
     /// Workers that are told to drain as soon as the dispatcher has let go of their berths.
@@ -144,12 +146,11 @@ impl Control {
         handle: &ControlHandle,
         inbox: mpsc::Receiver<Message>,
     ) -> Self {
-        let schedule = parts.config.schedule;
         let at_start = std::mem::take(&mut parts.at_start);
         Self {
             parts,
-            listeners: Listeners::new(schedule, at_start),
-            slots: 0,
+            listeners: Listeners::new(at_start),
+            slots: (0, 0),
             inbox,
             wake: handle.wake.clone(),
             zygotes: BTreeMap::new(),
@@ -263,7 +264,9 @@ impl Control {
             }
             Notice::Retired { berth } => {
                 self.berths.retired(berth);
-                self.listeners.trim(self.slots);
+                let supervisor = &self.parts.supervisor;
+                self.listeners
+                    .trim(|slot, service| supervisor.service_of_slot(slot) == Some(service));
                 for listener in self.listeners.retire(berth) {
                     self.parts.dispatcher.order(dispatcher::Order::Discard { listener });
                 }
@@ -344,15 +347,6 @@ impl Control {
         self.note_split();
         self.parts.report.events(events, self.parts.supervisor.ever_ready());
         self.parts.desk.publish(events, self.snapshot());
-    }
-
-    fn snapshot(&self) -> Vec<WorkerStatus> {
-        let status = |Known { worker, slot, generation, pid, state, .. }| {
-            let since = self.parts.workers.by_id.get(&worker)?.since;
-            let (active, served) = self.parts.workers.counts(worker);
-            Some(WorkerStatus { worker, slot, pid, generation, state, since, active, served })
-        };
-        self.parts.supervisor.workers().filter_map(status).collect()
     }
 
     fn zygote_reaped(&mut self, generation: u32, status: ExitStatus) {

@@ -30,7 +30,7 @@ const EVENTS_KEPT: usize = 1024;
 /// What an owner may order, and whom to tell when it is done.
 #[derive(Debug)]
 pub(super) enum Command {
-    Scale { target: usize, answer: Answer<Scaled> },
+    Scale { service: Option<String>, target: usize, answer: Answer<Scaled> },
     Respawn { slot: usize, answer: Answer<Replaced> },
     Reload { answer: Answer<Reloaded> },
     Stats { answer: oneshot::Sender<Stats> },
@@ -123,12 +123,26 @@ impl Master {
     /// (at the latest after `grace`).
     ///
     /// # Errors
-    /// 0 or more than 512 workers; a new worker failed to start (it is tried again all the same); another
+    /// 0 or more than 512 workers; the cluster names services, one of which has to be named
+    /// ([`scale_service`](Self::scale_service)); a new worker failed to start (it is tried again all the same); another
     /// order to scale came before this one was done; the cluster is stopping
     /// ([`Error::is_stopping`]).
     pub fn scale(&self, workers: usize) -> Order<Result<Scaled, Error>> {
         let otherwise = || Err(stopping("scale"));
-        Order::new(&self.0, otherwise, move |answer| Command::Scale { target: workers, answer })
+        let (service, target) = (None, workers);
+        Order::new(&self.0, otherwise, move |answer| Command::Scale { service, target, answer })
+    }
+
+    /// Changes the number of workers of one service, as [`scale`](Self::scale) does of a cluster that names
+    /// none; there, `"main"` is the only one.
+    ///
+    /// # Errors
+    /// As for [`scale`](Self::scale), where all services together may have 512 workers; and there is no
+    /// such service.
+    pub fn scale_service(&self, name: &str, workers: usize) -> Order<Result<Scaled, Error>> {
+        let otherwise = || Err(stopping("scale"));
+        let (service, target) = (Some(name.to_owned()), workers);
+        Order::new(&self.0, otherwise, move |answer| Command::Scale { service, target, answer })
     }
 
     /// Replaces the worker of one slot by a new one of the same code: the new one is ready first, then

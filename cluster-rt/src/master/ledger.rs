@@ -21,31 +21,42 @@ pub(super) struct Account {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    by_slot: BTreeMap<usize, Account>,
+    /// By service and slot: a slot may become another service's.
+    by_slot: BTreeMap<(Option<&'static str>, usize), Account>,
 }
 
 impl Ledger {
     pub(super) fn note(&mut self, event: &Event) {
         match event {
-            Event::Exited { slot, cause, .. } => self.account(*slot).last_exit = Some(*cause),
-            Event::Respawning { slot, .. } => self.account(*slot).respawns += 1,
+            Event::Exited { slot, service, cause, .. } => {
+                self.account((*service, *slot)).last_exit = Some(*cause);
+            }
+            Event::Respawning { slot, service, .. } => {
+                self.account((*service, *slot)).respawns += 1
+            }
             _ => {}
         }
     }
 
-    /// A worker has ended, and this is what it left.
-    pub(super) fn fold(&mut self, slot: usize, lost: u64, served: u64, unread: u64) {
-        let account = self.account(slot);
+    /// A worker of this service and slot has ended, and this is what it left.
+    pub(super) fn fold(
+        &mut self,
+        of: (Option<&'static str>, usize),
+        lost: u64,
+        served: u64,
+        unread: u64,
+    ) {
+        let account = self.account(of);
         account.lost = account.lost.saturating_add(lost);
         account.served = account.served.saturating_add(served);
         account.unread = account.unread.saturating_add(unread);
     }
 
-    pub(super) fn of(&self, slot: usize) -> Account {
-        self.by_slot.get(&slot).copied().unwrap_or_default()
+    pub(super) fn of(&self, service: Option<&'static str>, slot: usize) -> Account {
+        self.by_slot.get(&(service, slot)).copied().unwrap_or_default()
     }
 
-    fn account(&mut self, slot: usize) -> &mut Account {
-        self.by_slot.entry(slot).or_default()
+    fn account(&mut self, of: (Option<&'static str>, usize)) -> &mut Account {
+        self.by_slot.entry(of).or_default()
     }
 }

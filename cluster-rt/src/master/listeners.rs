@@ -23,6 +23,8 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Listener {
+    /// Whose it is: other services cannot bind the same.
+    service: usize,
     pub(super) endpoint: Endpoint,
     pub(super) schedule: Schedule,
     wanted: Wanted,
@@ -47,8 +49,6 @@ const LISTENERS_OF_ONE_MAX: usize = 64;
 pub(super) struct Listeners {
     by_id: BTreeMap<ListenerId, Listener>,
     next: u32,
-    /// Of those that do not say.
-    schedule: Schedule,
     at_start: AtStart,
     closed: bool,
 }
@@ -57,9 +57,12 @@ pub(super) struct Listeners {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker<'a> {
     pub(super) slot: usize,
+    pub(super) service: usize,
     pub(super) berth: usize,
     /// What it has open already.
     pub(super) own: &'a BTreeMap<ListenerId, Limits>,
+    /// Of listeners that do not say their own.
+    pub(super) schedule: Schedule,
 }
 
 /// A bind that went well.
@@ -77,8 +80,8 @@ pub(super) struct Opened {
 }
 
 impl Listeners {
-    pub(super) fn new(schedule: Schedule, at_start: AtStart) -> Self {
-        Self { by_id: BTreeMap::new(), next: 0, schedule, at_start, closed: false }
+    pub(super) fn new(at_start: AtStart) -> Self {
+        Self { by_id: BTreeMap::new(), next: 0, at_start, closed: false }
     }
 
     /// Binds what is wanted, or finds it bound.
@@ -127,36 +130,50 @@ impl Listeners {
         options: &BindOptions,
         asker: Asker<'_>,
     ) -> Result<(ListenerId, bool), BindRefused> {
-        let same = |l: &Listener| l.wanted == *wanted && l.v6only == options.v6only;
+        let same = |l: &Listener| {
+            l.service == asker.service && l.wanted == *wanted && l.v6only == options.v6only
+        };
         let known = self.by_id.iter().find(|(_, l)| same(l)).map(|(&id, _)| id);
         let refuse = |errno| Err(refused("bind", &io::Error::from_raw_os_error(errno)));
         match known {
             // As the second bind of a plain program would be.
             Some(id) if asker.own.contains_key(&id) => refuse(libc::EADDRINUSE),
             Some(id) => Ok((id, false)),
+            // Sockets of a group could share it, and a socket that was inherited could be given twice.
+            None if self.is_anothers(wanted, asker.service) => refuse(libc::EADDRINUSE),
             None if self.closed => refuse(libc::ESHUTDOWN),
             None if asker.own.len() >= LISTENERS_OF_ONE_MAX => refuse(libc::EMFILE),
             None if self.by_id.len() >= LISTENERS_MAX => refuse(libc::EMFILE),
-            None => Ok((self.make(wanted, options, asker.slot)?, true)),
+            None => Ok((self.make(wanted, options, asker)?, true)),
         }
+    }
+
+    /// Whether another service listens there already. Port 0 is another port for each.
+    fn is_anothers(&self, wanted: &Wanted, service: usize) -> bool {
+        let any_port = match wanted {
+            Wanted::Tcp { addr, .. } | Wanted::Udp { addr, .. } => addr.port() == 0,
+            Wanted::Unix { .. } | Wanted::Inherited { .. } => false,
+        };
+        !any_port && self.by_id.values().any(|l| l.service != service && l.wanted == *wanted)
     }
 
     fn make(
         &mut self,
         wanted: &Wanted,
         options: &BindOptions,
-        slot: usize,
+        asker: Asker<'_>,
     ) -> Result<ListenerId, BindRefused> {
-        let schedule = schedule_for(wanted, options.schedule.unwrap_or(self.schedule));
+        let schedule = schedule_for(wanted, options.schedule.unwrap_or(asker.schedule));
         let Made { socket, endpoint, file } =
             listen::first(wanted, options, schedule, &self.at_start)?;
         let listener = Listener {
+            service: asker.service,
             endpoint,
             schedule,
             wanted: wanted.clone(),
             v6only: options.v6only,
             backlog: options.backlog,
-            sockets: vec![(slot, Arc::new(socket))],
+            sockets: vec![(asker.slot, Arc::new(socket))],
             file,
             queues: BTreeMap::new(),
             berths: BTreeSet::new(),
@@ -202,12 +219,13 @@ impl Listeners {
         all.into_iter().filter(|&id| self.has(id, berth) && self.drop_by(id, berth)).collect()
     }
 
-    /// There are so many slots now: closes the sockets to which datagrams would come that nobody reads.
-    /// A socket of connections stays: what waits there is handed over.
-    pub(super) fn trim(&mut self, slots: usize) {
+    /// Slots have gone: closes the sockets to which datagrams would come that nobody reads, those of slots
+    /// that their service does not have. A socket of connections stays: what waits there is handed over.
+    pub(super) fn trim(&mut self, has: impl Fn(usize, usize) -> bool) {
         for listener in self.by_id.values_mut().filter(|l| l.is_udp()) {
             if listener.schedule == Schedule::Kernel {
-                listener.sockets.retain(|(slot, _)| *slot < slots);
+                let service = listener.service;
+                listener.sockets.retain(|(slot, _)| has(*slot, service));
             }
         }
     }

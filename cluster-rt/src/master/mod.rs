@@ -49,8 +49,8 @@ pub use self::{
     order::{Order, Reloaded, Replaced, Scaled, Stopped},
 };
 use crate::{
-    config::Config,
-    shard,
+    config::{Config, ServiceConfig},
+    message, shard,
     sys::{
         fork::Image,
         inherited::AtStart,
@@ -59,7 +59,6 @@ use crate::{
         signal::{self, Disposition, JobControl},
         wake::Wake,
     },
-    wire::Split,
 };
 
 /// Set for good when this process becomes a master.
@@ -90,7 +89,7 @@ const BRANCH_PATIENCE: Duration = Duration::from_millis(250);
 /// The name of what could not be made, and why.
 pub(crate) fn run(
     config: Config,
-    workers: usize,
+    services: Vec<ServiceConfig>,
     image: Image,
     branch: Option<Branch>,
     warnings: Vec<String>,
@@ -116,16 +115,19 @@ pub(crate) fn run(
     let dispatcher = Dispatcher::start(move |notice| notify.tell(Message::Notice(notice)))
         .map_err(failed("thread"))?;
     let notify = control.clone();
-    let hub = Hub::start(FIRST_GENERATION, move |notice| {
+    let names = services.iter().map(|service| message::service_hash(service.name)).collect();
+    let hub = Hub::start(FIRST_GENERATION, names, move |notice| {
         notify.tell(Message::Mail(notice));
     });
     let hub = hub.map_err(failed("thread"))?;
     let desk = Desk::new(control.clone());
+    let supervisor = Supervisor::new(config.clone(), services.clone(), chance(), Instant::now());
     // Before user code runs here.
-    shard::tell(Split::of(workers));
+    shard::tell(supervisor.split());
     let parts = Parts {
-        supervisor: Supervisor::new(config.clone(), workers, chance(), Instant::now()),
+        supervisor,
         config,
+        services,
         workers: Workers::new(board),
         image,
         scoreboard,

@@ -125,7 +125,7 @@ impl Report {
             match event {
                 Event::Exited { slot, lost, cause, status, .. } => {
                     let next = events[at + 1..].iter().find_map(|event| match event {
-                        Event::Respawning { slot: of, delay } if of == slot => Some(delay),
+                        Event::Respawning { slot: of, delay, .. } if of == slot => Some(delay),
                         _ => None,
                     });
                     let text = match next {

@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct WorkerHandle {
     pub(super) slot: usize,
+    /// As the supervisor numbers them.
+    pub(super) service: usize,
     pub(super) berth: usize,
     pub(super) generation: u32,
     pub(super) row: u32,
@@ -50,10 +52,11 @@ pub(super) struct WorkerEnds {
     pub(super) hub_mail: OwnedFd,
 }
 
-/// Where a worker is to be: its slot, its berth, and the generation that it is made from.
+/// Where a worker is to be: its slot, the service of that, its berth, and the generation that it is made from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Assignment {
     pub(super) slot: usize,
+    pub(super) service: usize,
     pub(super) berth: usize,
     pub(super) generation: u32,
 }
@@ -115,7 +118,7 @@ impl Workers {
     pub(super) fn add(
         &mut self,
         id: WorkerId,
-        Assignment { slot, berth, generation }: Assignment,
+        Assignment { slot, service, berth, generation }: Assignment,
     ) -> io::Result<WorkerEnds> {
         let (link, their_link) = crate::sys::socket::seqpacket_pair()?;
         let (mail, their_mail) = crate::sys::socket::stream_pair()?;
@@ -126,6 +129,7 @@ impl Workers {
         }
         let handle = WorkerHandle {
             slot,
+            service,
             berth,
             generation,
             row,

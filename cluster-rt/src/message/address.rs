@@ -24,8 +24,8 @@ pub enum Address {
     Worker(WorkerId),
     /// The newest ready worker of a slot.
     Slot(usize),
-    /// One of the ready workers of a service, each in turn; the sender may be one. This version has a
-    /// single service, `"main"`, of which every worker is.
+    /// One of the ready workers of a service, each in turn; the sender may be one. In a cluster that names
+    /// no services every worker is of `"main"`.
     Service(&'static str),
 }
 
@@ -67,6 +67,14 @@ impl Address {
 
 /// The service of every worker of a cluster that names none: that of its function `main`.
 pub(crate) const MAIN_SERVICE: u64 = hash("main");
+
+/// What a service is called in frames; without a name it is that of `main`.
+pub(crate) const fn service_hash(name: Option<&str>) -> u64 {
+    match name {
+        Some(name) => hash(name),
+        None => MAIN_SERVICE,
+    }
+}
 
 /// Why nobody is a worker of another service.
 pub(crate) const NO_SERVICE: &str = "there is no such service";

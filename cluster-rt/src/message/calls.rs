@@ -126,8 +126,8 @@ pub fn broadcast<M: ClusterMessage>(message: &M) -> Sending {
 
 /// Sends a message to every worker of a service but this one.
 ///
-/// This version has a single service, `"main"`, of which every worker is: unlike [`broadcast`], this
-/// leaves the master out. Whom it goes to, order, bounds and what happens at them are as there.
+/// In a cluster that names no services every worker is of `"main"`: unlike [`broadcast`], this leaves the
+/// master out. Whom it goes to, order, bounds and what happens at them are as there.
 ///
 /// # Errors
 /// Those of [`broadcast`]; and there is no such service ([`Error::is_unreachable`]). That it has no

@@ -39,7 +39,7 @@ pub use self::{
     shape::{Opaque, Shape, ShapeNode, hash},
 };
 pub(crate) use self::{
-    address::{MAIN_SERVICE, NO_SERVICE},
+    address::{MAIN_SERVICE, NO_SERVICE, service_hash},
     decoding::decode,
     shape::fingerprint,
 };

@@ -48,15 +48,26 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         any::<(String, i32)>().prop_map(|(operation, errno)| BindRefused { operation, errno });
     let outcomes = prop::result::maybe_ok(bound, refused);
     prop_oneof![
-        (any::<(usize, u32, usize, bool, bool, Option<Duration>, usize)>(), flavors).prop_map(
-            |(numbers, flavor)| {
+        (
+            any::<(usize, u32, usize, bool, bool, Option<Duration>, usize)>(),
+            any::<(Option<String>, Vec<u64>)>(),
+            flavors
+        )
+            .prop_map(|(numbers, (service, services), flavor)| {
                 let (slot, generation, worker_threads, pin, sits, heartbeat, slots) = numbers;
-                let split = Split::of(slots);
-                let go =
-                    Go { slot, generation, flavor, worker_threads, pin, sits, heartbeat, split };
-                ToWorker::Go(go)
-            }
-        ),
+                ToWorker::Go(Go {
+                    slot,
+                    generation,
+                    service,
+                    services,
+                    flavor,
+                    worker_threads,
+                    pin,
+                    sits,
+                    heartbeat,
+                    split: Split::of(slots),
+                })
+            }),
         (any::<u32>(), outcomes)
             .prop_map(|(request, outcome)| ToWorker::Bound { request, outcome }),
         any::<u32>().prop_map(|request| ToWorker::Shared { request }),

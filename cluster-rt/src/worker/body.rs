@@ -22,6 +22,12 @@ pub(crate) trait Body {
     /// Runs it to its end, which may be that of the drain; returns its exit code.
     #[doc(hidden)]
     fn run(self, current: &'static Current, setting: RunSetting) -> io::Result<i32>;
+
+    /// Whether it can be a worker of this service.
+    #[doc(hidden)]
+    fn has(&self, service: Option<&str>) -> bool {
+        service.is_none()
+    }
 }
 
 /// [`Setting`], for the callers of this module alone.
@@ -35,6 +41,24 @@ pub(crate) struct OnRuntime<F>(pub(crate) F);
 /// A `fn main` of `blocking`.
 #[derive(Debug)]
 pub(crate) struct OnThread<F>(pub(crate) F);
+
+/// One service, ready to run.
+pub(crate) type Run = Box<dyn FnOnce(&'static Current, RunSetting) -> io::Result<i32>>;
+
+/// The functions of services, by name, of which a worker runs one.
+pub(crate) struct OfServices(pub(crate) Vec<(&'static str, Run)>);
+
+impl Body for OfServices {
+    fn run(self, current: &'static Current, setting: RunSetting) -> io::Result<i32> {
+        let own = self.0.into_iter().find(|(name, _)| Some(*name) == current.identity.service);
+        let (_, run) = own.ok_or_else(|| io::Error::other("this program has no such service"))?;
+        run(current, setting)
+    }
+
+    fn has(&self, service: Option<&str>) -> bool {
+        self.0.iter().any(|(name, _)| Some(*name) == service)
+    }
+}
 
 impl<F, Fut> Body for OnRuntime<F>
 where

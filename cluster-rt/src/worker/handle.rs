@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) id: WorkerId,
     pub(crate) slot: usize,
     pub(crate) generation: u32,
+    /// `None` in a cluster that names no services.
+    pub(crate) service: Option<&'static str>,
 }
 
 /// The handle on the worker that this process is, from [`worker()`] or
@@ -39,8 +41,8 @@ impl Worker {
         self.0.identity.id
     }
 
-    /// The slot that this worker sits in: 0 up to the number of workers, exclusive. A worker that
-    /// replaces another has its slot.
+    /// The slot that this worker sits in: 0 up to the number of workers, exclusive; with services it is
+    /// counted through all of them. A worker that replaces another has its slot.
     pub fn slot(&self) -> usize {
         self.0.identity.slot
     }
@@ -73,6 +75,11 @@ impl Worker {
     /// The generation of code that this worker runs, 1 until the first reload.
     pub fn generation(&self) -> u32 {
         self.0.identity.generation
+    }
+
+    /// The name of the service that this worker is of; `None` in a cluster that names none.
+    pub fn service(&self) -> Option<&'static str> {
+        self.0.identity.service
     }
 
     /// Says that this worker is ready; see [`set_ready()`].

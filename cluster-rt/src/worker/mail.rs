@@ -38,15 +38,16 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it looks meanwhile.
 const FLUSH_LOOK: Duration = Duration::from_millis(2);
 
-/// Opens the office of a worker that has a master.
+/// Opens the office of a worker that has a master. `services` are all there are, by the hashes of their names.
 pub(super) fn open(
     identity: Identity,
+    services: Vec<u64>,
     unread: &'static AtomicU64,
     lane: OwnedFd,
 ) -> io::Result<()> {
     let lane = Arc::new(lane);
-    let reach: Reach = Box::new(|place| match place {
-        Place::Service(service) | Place::Workers(service) if service != MAIN_SERVICE => {
+    let reach: Reach = Box::new(move |place| match place {
+        Place::Service(service) | Place::Workers(service) if !services.contains(&service) => {
             Err(NO_SERVICE)
         }
         // Whether anybody is there, the hub knows.

@@ -25,7 +25,7 @@ use self::body::{RunSetting, Setting};
 #[cfg(feature = "axum")]
 pub(crate) use self::current::try_current;
 pub(crate) use self::{
-    body::{Body, OnRuntime, OnThread, exit_code},
+    body::{Body, OfServices, OnRuntime, OnThread, Run, exit_code},
     current::{Backing, Current, current},
     drain::Counted,
     orders::Answer,
@@ -84,12 +84,18 @@ pub(crate) fn run(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: impl Body) 
     // Without it the last words of a newcomer are only not told twice.
     let diverted = seed.stderr.and_then(|elsewhere| stderr::divert(elsewhere).ok());
     shard::tell(go.split);
-    let identity = handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation };
+    if !main.has(go.service.as_deref()) {
+        return complain(&format!("worker {}: {}", seed.worker, no_such(go.service.as_deref())));
+    }
+    // Once in the life of a process, and for as long.
+    let service = go.service.map(|name| &*name.leak());
+    let identity =
+        handle::Identity { id: seed.worker, slot: go.slot, generation: go.generation, service };
     let current = match Current::forked(identity, link, wake, row, go.sits) {
         Ok(current) => current::set(current),
         Err(error) => return complain(&format!("worker {}: {error}", seed.worker)),
     };
-    let started = mail::open(identity, &row.unread, seed.mail)
+    let started = mail::open(identity, go.services, &row.unread, seed.mail)
         .and_then(|()| orders::start(current, diverted));
     if let Err(error) = started {
         return complain(&format!("worker {}: thread: {error}", seed.worker));
@@ -126,6 +132,15 @@ fn complain(text: &str) -> i32 {
     // A closed stderr is no reason to panic.
     let _ = writeln!(io::stderr(), "cluster: {text}");
     NOT_BORN
+}
+
+/// Why a program cannot be the worker that the master wants: a reload has brought another program.
+fn no_such(service: Option<&str>) -> String {
+    let change = "services come and go with a new start, not with a reload";
+    match service {
+        Some(name) => format!("this program has no service {name:?}; {change}"),
+        None => format!("this program names services, the master's does not; {change}"),
+    }
 }
 
 /// TERM drains; the rest of what a terminal or a service manager sends to every process of a group is

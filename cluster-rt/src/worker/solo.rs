@@ -44,7 +44,7 @@ pub(super) fn start(config: &Config, at_start: AtStart) -> io::Result<&'static C
         }
     }
     let row = Scoreboard::private().row(0).ok_or(io::ErrorKind::NotFound)?;
-    let identity = Identity { id: WorkerId(1), slot: 0, generation: 1 };
+    let identity = Identity { id: WorkerId(1), slot: 0, generation: 1, service: None };
     let backing = Backing::Solo { at_start };
     let current = current::set(Current::new(identity, backing, wake, row, true));
     mail::open_alone(identity, &row.unread)?;

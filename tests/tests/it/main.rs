@@ -36,6 +36,7 @@ mod roles;
 mod scale;
 mod schedules;
 mod scoreboard;
+mod services;
 mod shard;
 mod start;
 mod stats;

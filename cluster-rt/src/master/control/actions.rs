@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     master::{supervisor::FIRST_GENERATION, workers::Assignment},
+    message::service_hash,
     shard,
     wire::ToWorker,
 };
@@ -127,7 +128,10 @@ impl Control {
             errno: errno.unwrap_or(nix::libc::EAGAIN),
         };
         let berth = self.berths.assign(worker, slot, self.parts.supervisor.sits(worker));
-        let ends = match self.parts.workers.add(worker, Assignment { slot, berth, generation }) {
+        // A worker is asked for in a slot that is there.
+        let service = self.parts.supervisor.service_of_slot(slot).unwrap_or(0);
+        let assignment = Assignment { slot, service, berth, generation };
+        let ends = match self.parts.workers.add(worker, assignment) {
             Ok(ends) => ends,
             Err(error) => {
                 self.berths.leave(worker, berth);
@@ -140,7 +144,8 @@ impl Control {
         if !matches!(asked, Some(Ok(()))) {
             return self.failures.push(failed(None));
         }
-        self.parts.hub.add(worker, slot, ends.hub_mail);
+        let service = service_hash(self.parts.services[service].name);
+        self.parts.hub.add(worker, slot, service, ends.hub_mail);
     }
 
     pub(super) fn berth_of(&self, worker: WorkerId) -> Option<usize> {
@@ -158,7 +163,8 @@ impl Control {
 
     /// Lets go of the berths that nobody is going to use again.
     pub(super) fn retire_berths(&mut self) {
-        for berth in self.berths.retire(self.parts.supervisor.target()) {
+        let supervisor = &self.parts.supervisor;
+        for berth in self.berths.retire(|slot| supervisor.has_slot(slot)) {
             self.parts.dispatcher.order(Order::Retire { berth });
         }
     }

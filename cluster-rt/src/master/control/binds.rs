@@ -36,7 +36,13 @@ impl Control {
         options: &BindOptions,
     ) {
         let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
-        let asker = Asker { slot: handle.slot, berth: handle.berth, own: &handle.listeners };
+        let asker = Asker {
+            slot: handle.slot,
+            service: handle.service,
+            berth: handle.berth,
+            own: &handle.listeners,
+            schedule: self.parts.services[handle.service].rules.schedule,
+        };
         let opened = match self.listeners.open(wanted, options, asker) {
             Ok(opened) => opened,
             Err(refused) => {
@@ -155,12 +161,14 @@ impl Control {
         self.dropped.front().map(|dropped| dropped.at + DROP_SETTLE)
     }
 
-    /// Tells the dispatcher when the number of slots has changed.
+    /// Tells the dispatcher when slots have come or gone, and lets go of the berths of those that went,
+    /// before another service can have their numbers.
     pub(super) fn note_slots(&mut self) {
-        let count = self.parts.supervisor.target();
-        if self.slots != count {
-            self.slots = count;
-            self.parts.dispatcher.order(Order::Slots { count });
+        let extent = self.parts.supervisor.extent();
+        if self.slots != extent {
+            self.slots = extent;
+            self.parts.dispatcher.order(Order::Slots { count: extent.0 });
+            self.retire_berths();
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{Control, Input};
 use crate::{
     id::{ListenerId, WorkerId},
     link::LinkError,
+    message::service_hash,
     wire::{FromWorker, Go, PROTOCOL_VERSION, ToWorker},
 };
 
@@ -92,12 +93,16 @@ impl Control {
         if std::mem::replace(&mut handle.greeted, true) {
             return self.misbehaved(worker, "a second hello on its link".to_owned());
         }
-        let (slot, generation) = (handle.slot, handle.generation);
+        let (slot, service, generation) = (handle.slot, handle.service, handle.generation);
         self.feed(Input::Greeted { worker });
-        let config = &self.parts.config;
+        let service = &self.parts.services[service];
+        let config = &service.rules;
+        let services = self.parts.services.iter().map(|service| service_hash(service.name));
         let go = Go {
             slot,
             generation,
+            service: service.name.map(str::to_owned),
+            services: services.collect(),
             flavor: config.flavor,
             worker_threads: config.worker_threads.unwrap_or(1),
             sits: self.parts.supervisor.sits(worker),

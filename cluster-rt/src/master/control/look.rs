@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Control, Input};
 use crate::{
+    event::WorkerStatus,
     master::supervisor::{Known, Signs},
     stats::{SlotStats, Stats},
     sys::process,
@@ -14,8 +15,9 @@ use crate::{
 impl Control {
     /// Gives the supervisor the signs of life that it asked for.
     pub(super) fn look(&mut self) {
-        let config = &self.parts.config;
-        let (hearts, memory) = (config.hang_timeout.is_some(), config.recycle.rss.is_some());
+        let rules = || self.parts.services.iter().map(|service| &service.rules);
+        let hearts = rules().any(|rules| rules.hang_timeout.is_some());
+        let memory = rules().any(|rules| rules.recycle.rss.is_some());
         let workers = &self.parts.workers;
         let signs = workers.by_id.iter().filter_map(|(&worker, handle)| {
             let pid = handle.pid()?.unsigned_abs();
@@ -32,19 +34,43 @@ impl Control {
         self.failures.push(Input::Looked { signs });
     }
 
+    /// The workers that live.
+    pub(super) fn snapshot(&self) -> Vec<WorkerStatus> {
+        let status = |Known { worker, slot, service, generation, pid, state, .. }| {
+            let since = self.parts.workers.by_id.get(&worker)?.since;
+            let (active, served) = self.parts.workers.counts(worker);
+            Some(WorkerStatus {
+                worker,
+                slot,
+                service,
+                pid,
+                generation,
+                state,
+                since,
+                active,
+                served,
+            })
+        };
+        self.parts.supervisor.workers().filter_map(status).collect()
+    }
+
     /// The cluster in numbers, all but the memory.
     pub(super) fn stats(&self) -> Stats {
         let supervisor = &self.parts.supervisor;
         let known: Vec<Known> = supervisor.workers().collect();
         let departed = known.iter().filter(|k| supervisor.is_departed(k.worker)).count();
-        let slots = (0..supervisor.target()).map(|slot| self.slot_stats(slot, &known)).collect();
+        let slots = supervisor.slots().into_iter();
+        let slots = slots.map(|slot| self.slot_stats(slot, &known)).collect();
         let (generation, unread) = (supervisor.generation(), self.parts.hub.unread());
         Stats { generation, departed, unread, slots }
     }
 
     fn slot_stats(&self, slot: usize, known: &[Known]) -> SlotStats {
-        let account = self.ledger.of(slot);
-        let of_slot = || known.iter().filter(|k| k.slot == slot);
+        let index = self.parts.supervisor.service_of_slot(slot);
+        let service = index.and_then(|index| self.parts.supervisor.name_of(index));
+        let account = self.ledger.of(service, slot);
+        // Whoever drains in a slot that is another service's now is nobody's.
+        let of_slot = || known.iter().filter(|k| k.slot == slot && k.service == service);
         let sitting = of_slot().find(|k| self.parts.supervisor.sits(k.worker));
         let counts = |k: &Known| self.parts.workers.counts(k.worker);
         let (active, served) =
@@ -55,6 +81,7 @@ impl Control {
         let berths = of_slot().filter_map(|k| self.berth_of(k.worker));
         SlotStats {
             slot,
+            service,
             worker: sitting.map(|k| k.worker),
             pid: sitting.and_then(|k| k.pid),
             generation: sitting.map(|k| k.generation),

@@ -56,9 +56,9 @@ impl Orders {
 impl Control {
     pub(super) fn take_command(&mut self, command: Command) {
         match command {
-            Command::Scale { target, answer } => {
+            Command::Scale { service, target, answer } => {
                 let order = self.orders.open(Waiting::Scale(answer));
-                self.feed(Input::Scale { order, target });
+                self.feed(Input::Scale { order, service, target });
             }
             Command::Respawn { slot, answer } => {
                 let order = self.orders.open(Waiting::Respawn(answer));
@@ -125,7 +125,7 @@ impl Control {
     fn scale_by_signal(&mut self, signal: &'static str, target: usize) {
         self.parts.report.info(format!("{signal}: scaling to {target} workers"));
         let order = self.orders.open(Waiting::Signal(signal));
-        self.feed(Input::Scale { order, target });
+        self.feed(Input::Scale { order, service: None, target });
     }
 
     /// Tells who ordered what came of it.

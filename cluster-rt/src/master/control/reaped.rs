@@ -38,7 +38,8 @@ impl Control {
         if let Some(handle) = self.parts.workers.by_id.get(&worker) {
             // First, so that the slot's next worker finds its berth free.
             self.berths.leave(worker, handle.berth);
-            self.ledger.fold(handle.slot, lost, served, unread);
+            let name = self.parts.services[handle.service].name;
+            self.ledger.fold((name, handle.slot), lost, served, unread);
         }
         self.feed(Input::Reaped { worker, status, lost });
         if let Some(gone) = self.parts.workers.remove(worker) {

@@ -35,7 +35,7 @@ use crate::{
     id::WorkerId,
     mail::{Frame, Place},
     message::{
-        MAIN_SERVICE, NO_SERVICE,
+        NO_SERVICE,
         office::{self, Office, Reach},
         post::{Post, Way},
     },
@@ -81,9 +81,11 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Opens the master's office and starts the thread.
+    /// Opens the master's office and starts the thread. `services` are all there are, by the hashes of their
+    /// names.
     pub(super) fn start(
         generation: u32,
+        services: Vec<u64>,
         tell: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
         let wake = Wake::new()?;
@@ -94,7 +96,7 @@ impl Hub {
             Place::Slot(slot) if members.in_slot(slot).is_none() => {
                 Err("no worker of that slot is ready")
             }
-            Place::Service(service) | Place::Workers(service) if service != MAIN_SERVICE => {
+            Place::Service(service) | Place::Workers(service) if !services.contains(&service) => {
                 Err(NO_SERVICE)
             }
             Place::Service(service) if !members.is_served(service) => {
@@ -126,9 +128,9 @@ impl Hub {
         self.wake.ring();
     }
 
-    pub(super) fn add(&self, worker: WorkerId, slot: usize, lane: OwnedFd) {
+    pub(super) fn add(&self, worker: WorkerId, slot: usize, service: u64, lane: OwnedFd) {
         self.order(Order::Add { worker, lane });
-        self.directory.add(worker, slot, MAIN_SERVICE);
+        self.directory.add(worker, slot, service);
     }
 
     pub(super) fn set_ready(&self, worker: WorkerId) {

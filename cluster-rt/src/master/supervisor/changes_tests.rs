@@ -71,7 +71,7 @@ fn a_reload_replaces_slot_by_slot_ready_first() {
     bench.newcomer(0);
     assert_eq!(
         bench.done.last(),
-        Some(&Action::Emit(Event::Ready { worker: WorkerId(4), slot: 0 }))
+        Some(&Action::Emit(Event::Ready { worker: WorkerId(4), slot: 0, service: None }))
     );
     assert_eq!(bench.pass(Duration::from_millis(999)), []);
     let actions = bench.pass(Duration::from_millis(1));
@@ -267,7 +267,11 @@ fn a_newcomer_has_to_accept_where_the_old_one_did_however_long_it_runs() {
     let newcomer = bench.last(0);
     bench.online(newcomer);
     let actions = bench.pass(Duration::from_secs(29));
-    assert!(!actions.contains(&Action::Emit(Event::Ready { worker: newcomer, slot: 0 })));
+    assert!(!actions.contains(&Action::Emit(Event::Ready {
+        worker: newcomer,
+        slot: 0,
+        service: None
+    })));
     bench.pass(Duration::from_secs(1));
     bench.exit(newcomer, signal(9));
     let why = bench.answer().expect("answered").expect_err("failed");
@@ -277,7 +281,7 @@ fn a_newcomer_has_to_accept_where_the_old_one_did_however_long_it_runs() {
 #[test]
 fn scaling_adds_the_lowest_numbers_and_drains_the_highest() {
     let mut bench = Bench::serving(2);
-    let actions = bench.feed(Input::Scale { order: ORDER, target: 4 });
+    let actions = bench.feed(Input::Scale { order: ORDER, service: None, target: 4 });
     assert_eq!(Bench::spawns(&actions), [(WorkerId(3), 2), (WorkerId(4), 3)]);
     bench.newcomer(2);
     assert_eq!(bench.answer(), None);
@@ -285,7 +289,7 @@ fn scaling_adds_the_lowest_numbers_and_drains_the_highest() {
     assert_eq!(bench.answer(), Some(Ok(Done::Scaled { from: 2, to: 4 })));
 
     bench.done.clear();
-    let actions = bench.feed(Input::Scale { order: ORDER, target: 1 });
+    let actions = bench.feed(Input::Scale { order: ORDER, service: None, target: 1 });
     assert_eq!(drained(&actions), [WorkerId(4), WorkerId(3), WorkerId(2)]);
     for worker in [2, 3, 4] {
         assert_eq!(bench.answer(), None);
@@ -305,7 +309,7 @@ fn keys_belong_to_new_slots_when_all_of_them_serve_and_leave_others_at_once() {
         actions.iter().filter_map(resharded).collect()
     }
     let mut bench = Bench::serving(2);
-    bench.feed(Input::Scale { order: OrderId(1), target: 4 });
+    bench.feed(Input::Scale { order: OrderId(1), service: None, target: 4 });
     bench.newcomer(3);
     // One that comes to be and dies does not serve.
     let failed = bench.last(2);
@@ -315,7 +319,7 @@ fn keys_belong_to_new_slots_when_all_of_them_serve_and_leave_others_at_once() {
     assert_eq!(bench.supervisor.split().slots, 2);
     bench.newcomer(2);
     assert_eq!(resharded(&bench.done), [(2, 4)]);
-    let actions = bench.feed(Input::Scale { order: OrderId(2), target: 3 });
+    let actions = bench.feed(Input::Scale { order: OrderId(2), service: None, target: 3 });
     assert_eq!(resharded(&actions), [(4, 3)], "while the worker of slot 3 still drains");
     // A respawn moves nothing.
     let killed = bench.last(0);
@@ -324,16 +328,16 @@ fn keys_belong_to_new_slots_when_all_of_them_serve_and_leave_others_at_once() {
     assert_eq!(resharded(&bench.done).len(), 2);
     assert_eq!(bench.supervisor.split(), Split { slots: 3, version: 2 });
     // What never served is no owner, and no change.
-    bench.feed(Input::Scale { order: OrderId(3), target: 5 });
-    bench.feed(Input::Scale { order: OrderId(4), target: 3 });
+    bench.feed(Input::Scale { order: OrderId(3), service: None, target: 5 });
+    bench.feed(Input::Scale { order: OrderId(4), service: None, target: 3 });
     assert_eq!(resharded(&bench.done).len(), 2);
 }
 
 #[test]
 fn a_slot_that_comes_back_before_its_worker_has_gone_gets_another() {
     let mut bench = Bench::serving(2);
-    bench.feed(Input::Scale { order: OrderId(1), target: 1 });
-    let actions = bench.feed(Input::Scale { order: ORDER, target: 2 });
+    bench.feed(Input::Scale { order: OrderId(1), service: None, target: 1 });
+    let actions = bench.feed(Input::Scale { order: ORDER, service: None, target: 2 });
     assert_eq!(Bench::spawns(&actions), [(WorkerId(3), 1)]);
     bench.newcomer(1);
     assert_eq!(bench.answer(), Some(Ok(Done::Scaled { from: 1, to: 2 })));
@@ -343,14 +347,14 @@ fn a_slot_that_comes_back_before_its_worker_has_gone_gets_another() {
 #[test]
 fn scaling_says_what_failed_and_what_cannot_be() {
     let mut bench = Bench::serving(1);
-    bench.feed(Input::Scale { order: ORDER, target: 2 });
+    bench.feed(Input::Scale { order: ORDER, service: None, target: 2 });
     let newcomer = bench.last(1);
     bench.online(newcomer);
     bench.exit(newcomer, code(1));
     assert!(bench.answer().expect("answered").expect_err("failed").contains("slot 1"));
     for target in [0, 513] {
         bench.done.clear();
-        bench.feed(Input::Scale { order: ORDER, target });
+        bench.feed(Input::Scale { order: ORDER, service: None, target });
         assert!(bench.answer().expect("answered").is_err());
     }
 }

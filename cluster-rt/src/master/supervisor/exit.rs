@@ -40,10 +40,11 @@ impl Supervisor {
         let place = self.place(id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let (slot, cause) = (worker.slot, worker.cause(status));
+        let service = self.name_of(worker.service);
         let pid = worker.pid.unwrap_or(0);
         out.push(Action::Vacate { worker: id });
-        out.push(Action::Emit(Event::Disconnected { worker: id, slot }));
-        let exited = Event::Exited { worker: id, slot, pid, cause, status, lost };
+        out.push(Action::Emit(Event::Disconnected { worker: id, slot, service }));
+        let exited = Event::Exited { worker: id, slot, service, pid, cause, status, lost };
         let told = exited.to_string();
         let reason =
             worker.fault.as_ref().map_or(told.clone(), |fault| format!("{told} ({fault})"));
@@ -109,22 +110,42 @@ impl Supervisor {
         }
         match self.verdict(worker, status, cause) {
             Verdict::End { code } => self.stop(code, now, out),
+            Verdict::GiveUp => {
+                self.services[worker.service].failed_starts += 1;
+                self.give_up(worker.service, out);
+            }
+            // The others of a service do what there is to do without it; a cluster without named
+            // services is over.
+            Verdict::Leave if self.name_of(worker.service).is_some() => {
+                self.follow(worker.service, now);
+            }
             Verdict::Leave => {}
             Verdict::Respawn => self.respawn(worker, cause, now, out),
         }
     }
 
     fn verdict(&self, worker: &Worker, status: ExitStatus, cause: ExitCause) -> Verdict {
-        let nothing_ran = !self.ever_ready && worker.slot == 0;
+        let service = &self.services[worker.service];
+        if service.gave_up {
+            return Verdict::Leave;
+        }
+        let respawn = service.given.rules.respawn;
+        let nothing_ran = !service.ever_ready && worker.slot == service.first;
         let asked = cause == ExitCause::Stopped;
         if let Some(code) = status.code().filter(|_| nothing_ran && !asked) {
             // `--help` prints once; a wrong flag is told once.
             let usage = worker.exited_on_its_own() && USAGE_CODES.contains(&code);
-            if code == 0 || usage || self.rules.respawn == Respawn::Never {
-                return Verdict::End { code };
+            // One service of several may well have nothing to do.
+            let helped = code == 0 && service.given.name.is_none();
+            if helped || usage || (code != 0 && respawn == Respawn::Never) {
+                return if service.given.optional {
+                    Verdict::GiveUp
+                } else {
+                    Verdict::End { code }
+                };
             }
         }
-        let wanted = match self.rules.respawn {
+        let wanted = match respawn {
             Respawn::Always => true,
             Respawn::OnFailure => !matches!(cause, ExitCause::Finished(0) | ExitCause::Stopped),
             Respawn::Never => false,
@@ -133,29 +154,30 @@ impl Supervisor {
     }
 
     fn respawn(&mut self, worker: &Worker, cause: ExitCause, now: Instant, out: &mut Vec<Action>) {
-        let any_ready = self.any_ready();
+        let any_ready = self.is_served(worker.service);
         let lived = worker.ready.map(|at| now.duration_since(at));
+        let service = &mut self.services[worker.service];
         if lived.is_some_and(|lived| lived >= FORGOTTEN) {
             self.seats[worker.slot].faults = 0;
-            self.failed_starts = 0;
+            service.failed_starts = 0;
         }
         let fault = fails_again(worker, cause, lived);
         if fault == Fault::AtStart && !any_ready {
-            self.failed_starts += 1;
-            if self.failed_starts >= self.rules.give_up {
-                out.push(Action::Emit(Event::GaveUp { failed_starts: self.failed_starts }));
-                return self.kill(EXIT_GAVE_UP, out);
+            service.failed_starts += 1;
+            if service.failed_starts >= service.given.rules.give_up {
+                return self.give_up(worker.service, out);
             }
         }
+        let (backoff, name) = (service.given.rules.backoff, service.given.name);
         let seat = &mut self.seats[worker.slot];
         let delay = if fault == Fault::None {
             Duration::ZERO
         } else {
             seat.faults = seat.faults.saturating_add(1);
-            backoff::delay(self.rules.backoff, seat.faults, any_ready)
+            backoff::delay(backoff, seat.faults, any_ready)
         };
         seat.sitting = Sitting::Due(now + delay);
-        out.push(Action::Emit(Event::Respawning { slot: worker.slot, delay }));
+        out.push(Action::Emit(Event::Respawning { slot: worker.slot, service: name, delay }));
     }
 
     /// Ends the cluster when nothing lives and nothing is to come.
@@ -163,7 +185,7 @@ impl Supervisor {
         if !self.workers.is_empty() || out.iter().any(|a| matches!(a, Action::End { .. })) {
             return;
         }
-        if self.wants_workers() {
+        if self.wants_any_workers() {
             let begun = self.seats.iter().any(|seat| seat.sitting == Sitting::Empty);
             if self.any_scheduled() || !begun {
                 return;
@@ -193,6 +215,8 @@ enum Verdict {
     Respawn,
     /// The slot stays empty.
     Leave,
+    /// The service does not start, and is tried no more.
+    GiveUp,
     End {
         code: i32,
     },

@@ -50,8 +50,8 @@ pub(crate) enum Input {
     ConnectionsWait,
     /// After `Look`: what the rows and the kernel say of the workers.
     Looked { signs: Vec<Signs> },
-    /// Change the number of slots.
-    Scale { order: OrderId, target: usize },
+    /// Change the number of slots of the service with this name; without one, of the only service.
+    Scale { order: OrderId, service: Option<String>, target: usize },
     /// Replace the slot's worker.
     Respawn { order: OrderId, slot: usize },
     /// Replace all workers by those of a new generation.

@@ -16,6 +16,10 @@ mod record;
 mod reload;
 mod replace;
 mod scale;
+mod seats;
+mod services;
+#[cfg(test)]
+mod services_tests;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -38,10 +42,17 @@ use self::{
     record::{Seat, Sitting, Worker},
     reload::Reload,
     scale::Scaling,
+    seats::Seats,
+    services::Service,
     stop::Phase,
     zygotes::Zygote,
 };
-use crate::{config::Config, event::WorkerState, id::WorkerId, wire::Split};
+use crate::{
+    config::{Config, ServiceConfig},
+    event::WorkerState,
+    id::WorkerId,
+    wire::Split,
+};
 
 /// The generation of the code that the master was started with.
 pub(crate) const FIRST_GENERATION: u32 = 1;
@@ -52,16 +63,17 @@ pub(crate) const EXIT_GAVE_UP: i32 = 70;
 /// The whole state.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    /// The options in force.
+    /// The options of the cluster; those of workers are of their services.
     rules: Config,
+    services: Vec<Service>,
     /// For what is drawn by chance.
     seed: u64,
     begun: Instant,
     phase: Phase,
     /// By generation.
     zygotes: BTreeMap<u32, Zygote>,
-    /// By slot. Their number is the target.
-    seats: Vec<Seat>,
+    /// By slot. Those of a service are as many as it is to have workers.
+    seats: Seats,
     /// The workers that live, or whose spawn was asked for.
     workers: BTreeMap<WorkerId, Worker>,
     /// That of the last reload that went well: what a new slot gets.
@@ -71,7 +83,8 @@ pub(crate) struct Supervisor {
     reload: Option<Reload>,
     /// Who waits for the reload after this one, if somebody does.
     next_reload: Option<Vec<OrderId>>,
-    scaling: Option<Scaling>,
+    /// By service.
+    scaling: BTreeMap<usize, Scaling>,
     split: Split,
     /// When the workers were looked at last, and what time that look covers.
     looked: Option<Instant>,
@@ -80,8 +93,6 @@ pub(crate) struct Supervisor {
     next_worker: u64,
     /// Whether any worker was ever ready.
     ever_ready: bool,
-    /// Failed starts in a row while no worker was ready.
-    failed_starts: u32,
     /// When the dispatcher is to begin; `None` before the first worker is ready and after it has begun.
     open_at: Option<Instant>,
     opened: bool,
@@ -94,34 +105,41 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of `target` slots that has not begun; what it draws by chance comes from `seed`.
-    pub(crate) fn new(rules: Config, target: usize, seed: u64, now: Instant) -> Self {
-        let seat = |_| Seat::new(Sitting::NotBegun, FIRST_GENERATION);
-        Self {
+    /// A supervisor of these services that has not begun; what it draws by chance comes from `seed`.
+    pub(crate) fn new(
+        rules: Config,
+        services: Vec<ServiceConfig>,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let mut supervisor = Self {
             rules,
             seed,
             begun: now,
             phase: Phase::Running,
             zygotes: BTreeMap::new(),
-            seats: (0..target).map(seat).collect(),
+            services: Vec::new(),
+            seats: Seats::default(),
             workers: BTreeMap::new(),
             generation: FIRST_GENERATION,
             last_generation: FIRST_GENERATION,
             reload: None,
             next_reload: None,
-            scaling: None,
-            split: Split::of(target),
+            scaling: BTreeMap::new(),
+            split: Split::of(0),
             looked: None,
             look_covers: Duration::ZERO,
             next_worker: 1,
             ever_ready: false,
-            failed_starts: 0,
             open_at: None,
             opened: false,
             last_code: 0,
             connections_wait: false,
             interrupted: None,
-        }
+        };
+        supervisor.open_services(services);
+        supervisor.split = Split::of(supervisor.seats.bound());
+        supervisor
     }
 
     /// What follows from `input` at the time `now`, and from every timer that has run out by then.
@@ -138,6 +156,7 @@ impl Supervisor {
         if self.phase != Phase::Running {
             return;
         }
+        self.begin_services(now);
         self.advance_reload(now, out);
         if self.reload.is_none() {
             self.renew_one(now, out);
@@ -188,7 +207,9 @@ impl Supervisor {
             Input::ListenersClosed => self.listeners_closed(now, out),
             Input::ConnectionsWait => self.connections_wait = true,
             Input::Looked { signs } => self.looked_at(&signs, now, out),
-            Input::Scale { order, target } => self.scale_ordered(order, target, now, out),
+            Input::Scale { order, service, target } => {
+                self.scale_ordered(order, service.as_deref(), target, now, out);
+            }
             Input::Respawn { order, slot } => self.respawn_ordered(order, slot, out),
             Input::Reload { order } => self.reload_ordered(order, out),
             Input::Stop { code } => self.stop(code, now, out),
@@ -213,6 +234,7 @@ impl Supervisor {
         self.workers.iter().map(|(&worker, w)| Known {
             worker,
             slot: w.slot,
+            service: self.name_of(w.service),
             generation: w.generation,
             pid: w.pid,
             state: w.state(),
@@ -268,6 +290,7 @@ impl Supervisor {
 pub(crate) struct Known {
     pub(crate) worker: WorkerId,
     pub(crate) slot: usize,
+    pub(crate) service: Option<&'static str>,
     pub(crate) generation: u32,
     pub(crate) pid: Option<u32>,
     pub(crate) state: WorkerState,

@@ -10,11 +10,11 @@ use std::{
 
 use super::{
     Action, Input, OrderId, Signs, Supervisor,
-    record::{Place, Sitting, Stage},
+    record::{Place, Sitting, Stage, Worker},
     tests::{Bench, code, signal},
 };
 use crate::{
-    config::{Config, Recycle},
+    config::{Config, Recycle, Respawn, ServiceConfig},
     endpoint::Endpoint,
     event::WorkerState,
     id::{ListenerId, WorkerId},
@@ -69,7 +69,11 @@ fn any_input(random: &mut Random, orders: &mut u64) -> Input {
         20 => Input::Reaped { worker, status: signal(random.below(15) as i32 + 1), lost: 0 },
         21 => Input::Looked { signs: vec![any_signs(random, worker)] },
         22 => Input::Reload { order: order() },
-        23 => Input::Scale { order: order(), target: random.below(5) as usize },
+        23 => {
+            let service = [None, Some("web"), Some("jobs")][random.below(3) as usize];
+            let (service, target) = (service.map(str::to_owned), random.below(5) as usize);
+            Input::Scale { order: order(), service, target }
+        }
         24 => Input::Respawn { order: order(), slot: random.below(4) as usize },
         25 => Input::ZygotePreloading { generation },
         _ => Input::Tick,
@@ -90,19 +94,38 @@ fn bench(random: &mut Random) -> Bench {
     let recycle = Recycle::new().connections(1000).age(Duration::from_secs(20)).rss(1 << 29);
     let (hangs, recycles) = (random.below(2) == 0, random.below(2) == 0);
     let surplus = 1 + random.below(2) as usize;
-    Bench::new(1 + random.below(3) as usize, |rules| {
-        rules.hang_timeout = hangs.then_some(Duration::from_secs(4));
-        rules.surplus = surplus;
-        if recycles {
-            rules.recycle = recycle;
-        }
-    })
+    let mut rules = Config { respawn: Respawn::Always, surplus, ..Config::default() };
+    rules.hang_timeout = hangs.then_some(Duration::from_secs(4));
+    if recycles {
+        rules.recycle = recycle;
+    }
+    let services = services(random, &rules);
+    Bench::of(services, rules)
+}
+
+/// One without a name, or two, of which one may wait for the other, or be one to do without.
+fn services(random: &mut Random, rules: &Config) -> Vec<ServiceConfig> {
+    let only = ServiceConfig::only(rules.clone(), 1 + random.below(3) as usize);
+    if random.below(2) == 0 {
+        return vec![only];
+    }
+    let mut two = [("web", 1), ("jobs", 0)].map(|(name, other)| {
+        let workers = 1 + random.below(2) as usize;
+        let (optional, waits) = (random.below(2) == 0, random.below(2) == 0);
+        let after = if waits { vec![other] } else { Vec::new() };
+        ServiceConfig { name: Some(name), workers, optional, after, ..only.clone() }
+    });
+    if !two[0].after.is_empty() {
+        two[1].after.clear();
+    }
+    two.to_vec()
 }
 
 /// What has to hold after every step.
 fn check(supervisor: &Supervisor, seed: u64) {
-    for (slot, seat) in supervisor.seats.iter().enumerate() {
-        let lives = |id: WorkerId| supervisor.workers.get(&id).is_some_and(|w| w.slot == slot);
+    for (slot, seat) in supervisor.seats.numbered() {
+        let own = |w: &Worker| (w.slot, w.service) == (slot, seat.service);
+        let lives = |id: WorkerId| supervisor.workers.get(&id).is_some_and(own);
         if let Sitting::Taken(id) = seat.sitting {
             assert!(lives(id), "seed {seed}: nobody sits in {slot}");
         }
@@ -204,11 +227,14 @@ fn it_settles_with_every_slot_served_by_one_generation() {
             check(&bench.supervisor, seed);
         }
         let end = settle(&mut bench, 0, Duration::from_secs(300), seed);
-        if bench.supervisor.is_stopping() {
+        let gave_up = bench.supervisor.services.iter().any(|service| service.gave_up);
+        if bench.supervisor.is_stopping() || gave_up {
             continue;
         }
         // Recycling by age never ends; what is under way does.
-        bench.supervisor.rules.recycle = Recycle::new();
+        for service in &mut bench.supervisor.services {
+            service.given.rules.recycle = Recycle::new();
+        }
         settle(&mut bench, end, Duration::from_secs(120), seed);
         let supervisor = &bench.supervisor;
         let known: Vec<_> = supervisor.workers().collect();
@@ -250,7 +276,9 @@ fn stop_always_gets_through() {
 fn a_recorded_run_replays() {
     let run = |start: Instant| {
         let mut random = Random::of(42);
-        let mut supervisor = Supervisor::new(Config::default(), 3, 1, start);
+        let rules = Config::default();
+        let services = services(&mut random, &rules);
+        let mut supervisor = Supervisor::new(rules, services, 1, start);
         let (mut now, mut orders) = (start, 0);
         let mut actions = supervisor.step(Input::Start, now);
         for _ in 0..500 {

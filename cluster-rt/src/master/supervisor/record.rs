@@ -36,6 +36,7 @@ pub(super) enum Sitting {
 /// workers that were replaced and still drain belong to no seat.
 #[derive(Debug)]
 pub(super) struct Seat {
+    pub(super) service: usize,
     pub(super) sitting: Sitting,
     /// The generation that its next worker is made from: the one it last had ready.
     pub(super) generation: u32,
@@ -54,8 +55,9 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(sitting: Sitting, generation: u32) -> Self {
+    pub(super) fn new(service: usize, sitting: Sitting, generation: u32) -> Self {
         Self {
+            service,
             sitting,
             generation,
             faults: 0,
@@ -127,6 +129,7 @@ pub(super) enum KilledFor {
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) slot: usize,
+    pub(super) service: usize,
     pub(super) generation: u32,
     /// `None` until the zygote has answered.
     pub(super) pid: Option<u32>,
@@ -173,9 +176,15 @@ pub(super) struct Heart {
 }
 
 impl Worker {
-    pub(super) fn new(slot: usize, generation: u32, limits: Limits, now: Instant) -> Self {
+    pub(super) fn new(
+        (slot, service): (usize, usize),
+        generation: u32,
+        limits: Limits,
+        now: Instant,
+    ) -> Self {
         Self {
             slot,
+            service,
             generation,
             pid: None,
             since: now,

@@ -1,6 +1,6 @@
 //! The rolling reload: a new generation takes the slots one by one, or nothing changes.
 //!
-//! The first slot is a trial. Whatever fails ends the reload: newcomers are dismissed, and slots that
+//! The first slot of each service is a trial. Whatever fails ends the reload: newcomers are dismissed, and slots that
 //! were replaced already go back to the old generation, replacement first. One reload at a time; one
 //! more may wait, for everybody who asked meanwhile.
 
@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     Action, Done, OrderId, Supervisor,
-    record::{Sitting, Stage, Successor, Why},
+    record::{Seat, Sitting, Stage, Successor, Why},
     stop::Phase,
 };
 use crate::{event::Event, policy::backoff};
@@ -17,6 +17,8 @@ use crate::{event::Event, policy::backoff};
 pub(super) struct Reload {
     pub(super) generation: u32,
     step: Step,
+    /// The services of which a newcomer has stood its trial.
+    tried: BTreeSet<usize>,
     /// Who waits for its end.
     orders: Vec<OrderId>,
 }
@@ -28,7 +30,7 @@ enum Step {
     Held,
     /// The new generation's zygote is starting.
     Zygote,
-    /// One newcomer is on trial.
+    /// One newcomer of each service is on trial, one after the other.
     Trial,
     /// The other slots follow.
     Rolling,
@@ -50,7 +52,7 @@ impl Supervisor {
     fn begin_reload(&mut self, orders: Vec<OrderId>, out: &mut Vec<Action>) {
         self.last_generation += 1;
         let generation = self.last_generation;
-        self.reload = Some(Reload { generation, step: Step::Held, orders });
+        self.reload = Some(Reload { generation, step: Step::Held, tried: BTreeSet::new(), orders });
         out.push(Action::Emit(Event::ReloadStarted { generation }));
     }
 
@@ -65,26 +67,34 @@ impl Supervisor {
             }
             Step::Zygote if self.is_up(generation) => {
                 self.set_step(Step::Trial);
-                self.roll(generation, 1, now, out);
+                self.roll(generation, now, out);
             }
-            Step::Trial => self.roll(generation, 1, now, out),
-            Step::Rolling => self.roll(generation, usize::MAX, now, out),
+            Step::Trial | Step::Rolling => self.roll(generation, now, out),
             Step::Back { .. } => self.roll_back(generation, now, out),
             Step::Held | Step::Zygote => {}
         }
     }
 
-    /// Begins replacements, at most so many at a time and within the surplus; when there is nothing to
-    /// replace, it is done.
-    fn roll(&mut self, generation: u32, most: usize, now: Instant, out: &mut Vec<Action>) {
+    /// Begins replacements, one at a time while they are trials, and within the surplus; when there is
+    /// nothing to replace, it is done.
+    fn roll(&mut self, generation: u32, now: Instant, out: &mut Vec<Action>) {
         let old = |slot: &usize| {
             let seat = &self.seats[*slot];
             seat.generation != generation && (seat.sitting != Sitting::Empty)
         };
-        let left: Vec<usize> = (0..self.seats.len()).filter(old).collect();
+        let left: Vec<usize> = self.seats.slots().into_iter().filter(old).collect();
         if left.is_empty() && self.successions() == 0 {
-            return self.reload_done(generation, out);
+            return self.reload_done(generation, now, out);
         }
+        let untried: Vec<usize> =
+            left.iter().copied().filter(|&slot| self.is_untried(slot)).collect();
+        let (left, most) = match untried.is_empty() {
+            true => {
+                self.set_step(Step::Rolling);
+                (left, usize::MAX)
+            }
+            false => (untried, 1),
+        };
         for slot in left {
             if self.successions() >= most || self.surplus() >= self.rules.surplus {
                 return;
@@ -97,6 +107,12 @@ impl Supervisor {
         }
     }
 
+    /// No newcomer of the slot's service has stood its trial.
+    fn is_untried(&self, slot: usize) -> bool {
+        let tried = self.reload.as_ref().map(|reload| &reload.tried);
+        tried.is_some_and(|tried| !tried.contains(&self.seats[slot].service))
+    }
+
     /// The newcomer in this slot is on trial.
     pub(super) fn is_on_trial(&self, slot: usize) -> bool {
         let trial = self.reload.as_ref().is_some_and(|reload| reload.step == Step::Trial);
@@ -106,16 +122,17 @@ impl Supervisor {
 
     /// A newcomer has taken its seat.
     pub(super) fn reload_promoted(&mut self, slot: usize) {
-        let generation = self.seats[slot].generation;
+        let Seat { generation, service, .. } = self.seats[slot];
         if let Some(reload) = &mut self.reload {
-            if reload.step == Step::Trial && reload.generation == generation {
-                reload.step = Step::Rolling;
+            if reload.generation == generation {
+                reload.tried.insert(service);
             }
         }
     }
 
-    fn reload_done(&mut self, generation: u32, out: &mut Vec<Action>) {
+    fn reload_done(&mut self, generation: u32, now: Instant, out: &mut Vec<Action>) {
         self.generation = generation;
+        self.try_services_again(now);
         out.push(Action::Emit(Event::ReloadFinished { generation }));
         self.end_reload(&Ok(Done::Reloaded { generation }), out);
     }
@@ -158,7 +175,7 @@ impl Supervisor {
             seat.generation != generation
                 && self.workers.get(&id).is_some_and(|w| w.generation == generation)
         };
-        let left: Vec<usize> = (0..self.seats.len()).filter(newcomer).collect();
+        let left: Vec<usize> = self.seats.slots().into_iter().filter(newcomer).collect();
         if left.is_empty() && self.successions() == 0 {
             return self.reload_failed(generation, out);
         }
@@ -183,17 +200,19 @@ impl Supervisor {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
-        let any_ready = self.any_ready();
+        let service = self.seats[slot].service;
+        let any_ready = self.is_served(service);
         let Some(generation) = self.reload.as_ref().map(|reload| reload.generation) else { return };
         let seat = &mut self.seats[slot];
         seat.faults = seat.faults.saturating_add(1);
         out.push(Action::Warn(format!("putting slot {slot} back failed: {reason}")));
-        if seat.faults >= self.rules.give_up {
+        let rules = &self.services[service].given.rules;
+        if seat.faults >= rules.give_up {
             seat.faults = 0;
             seat.generation = generation;
             return;
         }
-        let delay = backoff::delay(self.rules.backoff, seat.faults, any_ready);
+        let delay = backoff::delay(rules.backoff, seat.faults, any_ready);
         let (why, generation) = (Why::Rollback, seat.generation);
         let again = Stage::Due(now + delay);
         seat.successor = Some(Successor { why, generation, stage: again });
@@ -203,7 +222,7 @@ impl Supervisor {
         let Some(Step::Back { reason }) = self.reload.as_ref().map(|r| r.step.clone()) else {
             return;
         };
-        let kept = |seat: &&super::record::Seat| seat.generation == generation;
+        let kept = |seat: &&Seat| seat.generation == generation;
         let kept = self.seats.iter().filter(kept).count();
         let text = match kept {
             0 => reason,

@@ -107,10 +107,11 @@ impl Supervisor {
             Why::Reload => self.fail_reload(reason, now, out),
             Why::Rollback => self.rollback_failed(slot, reason, now, out),
             Why::Renewal => {
-                let any_ready = self.any_ready();
+                let any_ready = self.is_served(worker.service);
                 let seat = &mut self.seats[slot];
                 seat.faults = seat.faults.saturating_add(1);
-                let delay = backoff::delay(self.rules.backoff, seat.faults, any_ready);
+                let rules = &self.services[worker.service].given.rules;
+                let delay = backoff::delay(rules.backoff, seat.faults, any_ready);
                 seat.not_before = Some(now + delay);
                 let orders = std::mem::take(&mut seat.orders);
                 let text = format!("its replacement failed: {reason}");
@@ -126,7 +127,7 @@ impl Supervisor {
         slot: usize,
         out: &mut Vec<Action>,
     ) {
-        let slots = self.seats.len();
+        let slots = self.seats.slots();
         match self.seats.get_mut(slot) {
             _ if self.phase != Phase::Running => out.push(Action::refuse(order)),
             Some(seat) => {
@@ -134,7 +135,12 @@ impl Supervisor {
                 seat.not_before = None;
             }
             None => {
-                let text = format!("there is no such slot: the slots are 0 to {}", slots - 1);
+                let text = match slots.last() {
+                    Some(last) if last + 1 == slots.len() => {
+                        format!("there is no such slot: the slots are 0 to {last}")
+                    }
+                    _ => format!("there is no such slot: the slots are {slots:?}"),
+                };
                 out.push(Action::Answer { order, outcome: Err(text) });
             }
         }
@@ -148,7 +154,8 @@ impl Supervisor {
         let due = |seat: &super::record::Seat| {
             (seat.worn || !seat.orders.is_empty()) && seat.not_before.is_none()
         };
-        if let Some(slot) = self.seats.iter().position(due) {
+        let next = self.seats.numbered().find(|(_, seat)| due(seat)).map(|(slot, _)| slot);
+        if let Some(slot) = next {
             let generation = self.seats[slot].generation;
             self.begin_succession(slot, Why::Renewal, generation, now, out);
         }
@@ -160,7 +167,7 @@ impl Supervisor {
         whose: impl Fn(&Successor) -> bool,
         out: &mut Vec<Action>,
     ) {
-        for slot in 0..self.seats.len() {
+        for slot in self.seats.slots() {
             let seat = &mut self.seats[slot];
             if !seat.successor.as_ref().is_some_and(&whose) {
                 continue;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Action, Supervisor,
-    record::{KilledFor, Place, Sitting, Stage, Worker},
+    record::{KilledFor, Place, Seat, Sitting, Stage, Worker},
 };
 use crate::{
     endpoint::Endpoint,
@@ -26,9 +26,6 @@ const FORK_RETRY: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) fn begin(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if let Some(first) = self.seats.first_mut() {
-            first.sitting = Sitting::Due(now);
-        }
         self.exec_zygote(self.generation, now, out);
     }
 
@@ -57,8 +54,9 @@ impl Supervisor {
     ) -> WorkerId {
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
-        let limits = limits::draw(&self.rules.recycle, self.seed, id.0);
-        self.workers.insert(id, Worker::new(slot, generation, limits, now));
+        let service = self.seats[slot].service;
+        let limits = limits::draw(&self.rules_of(service).recycle, self.seed, id.0);
+        self.workers.insert(id, Worker::new((slot, service), generation, limits, now));
         out.push(Action::Spawn { worker: id, slot, generation });
         id
     }
@@ -67,10 +65,12 @@ impl Supervisor {
         let Some(worker) = self.workers.get_mut(&id).filter(|w| w.pid.is_none()) else { return };
         worker.pid = Some(pid);
         worker.since = now;
-        let (slot, generation) = (worker.slot, worker.generation);
+        let (slot, generation, index) = (worker.slot, worker.generation, worker.service);
+        let service = self.name_of(index);
         self.zygote_served(generation);
-        out.push(Action::Emit(Event::Spawned { worker: id, slot, pid, generation }));
-        if self.is_ending() || self.place(id) == Place::Departed {
+        out.push(Action::Emit(Event::Spawned { worker: id, slot, service, pid, generation }));
+        let gave_up = self.services[index].gave_up && self.place(id) == Place::Sitting;
+        if self.is_ending() || gave_up || self.place(id) == Place::Departed {
             self.kill_worker(id, KilledFor::Stop, out);
         }
     }
@@ -97,19 +97,22 @@ impl Supervisor {
     pub(super) fn online(&mut self, id: WorkerId, now: Instant, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id).filter(|w| w.online.is_none()) else { return };
         worker.online = Some(now);
-        out.push(Action::Emit(Event::Online { worker: id, slot: worker.slot }));
+        let (slot, index) = (worker.slot, worker.service);
+        let service = self.name_of(index);
+        out.push(Action::Emit(Event::Online { worker: id, slot, service }));
     }
 
     pub(super) fn bound(&mut self, id: WorkerId, addr: Endpoint, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.bound = true;
         worker.engaged = true;
-        let slot = worker.slot;
+        let (slot, index) = (worker.slot, worker.service);
+        let service = self.name_of(index);
         out.push(Action::Emit(match addr {
             Endpoint::Tcp(addr) | Endpoint::Udp(addr) => {
-                Event::Listening { worker: id, slot, addr }
+                Event::Listening { worker: id, slot, service, addr }
             }
-            Endpoint::Unix(path) => Event::ListeningAt { worker: id, slot, path },
+            Endpoint::Unix(path) => Event::ListeningAt { worker: id, slot, service, path },
         }));
     }
 
@@ -158,13 +161,16 @@ impl Supervisor {
         }
         worker.ready = Some(now);
         self.ever_ready = true;
-        let (slot, engaged) = (worker.slot, worker.engaged);
+        let (slot, index, engaged) = (worker.slot, worker.service, worker.engaged);
+        let service = &mut self.services[index];
+        (service.ever_ready, service.gave_up) = (true, false);
         if engaged {
             // A worker that is ready only by having run a while may yet turn out not to start.
-            self.failed_starts = 0;
+            service.failed_starts = 0;
         }
-        out.push(Action::Emit(Event::Ready { worker: id, slot }));
-        self.follow(now);
+        let service = service.given.name;
+        out.push(Action::Emit(Event::Ready { worker: id, slot, service }));
+        self.follow(index, now);
         if !self.opened {
             self.open_at.get_or_insert(now + OPEN_HOLD);
             if self.all_ready() {
@@ -177,26 +183,34 @@ impl Supervisor {
     }
 
     fn all_ready(&self) -> bool {
-        self.workers.values().filter(|w| w.ready.is_some()).count() >= self.seats.len()
+        // A service that waits for another may wait for long.
+        let begun = self.seats.iter().filter(|seat| self.services[seat.service].begun).count();
+        self.workers.values().filter(|w| w.ready.is_some()).count() >= begun
     }
 
-    /// The first worker has shown that it runs: the others may start.
-    pub(super) fn follow(&mut self, now: Instant) {
-        for seat in &mut self.seats {
+    /// The first worker of the service has shown that it runs: the others may start.
+    pub(super) fn follow(&mut self, service: usize, now: Instant) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.service == service) {
             if seat.sitting == Sitting::NotBegun {
                 seat.sitting = Sitting::Due(now);
             }
         }
     }
 
-    /// Whether the others still wait for the first worker.
+    /// Whether some workers still wait for the first of their service.
     pub(super) fn is_starting(&self) -> bool {
         self.seats.iter().any(|seat| seat.sitting == Sitting::NotBegun)
     }
 
-    /// When the others start although the first worker is not ready yet.
-    pub(super) fn follow_at(&self) -> Option<Instant> {
-        let online = self.workers.values().filter_map(|w| w.online).min();
-        if self.is_starting() && self.wants_workers() { Some(online? + SETTLED) } else { None }
+    /// When the others start although the first worker of their service is not ready yet.
+    pub(super) fn follow_at(&self) -> impl Iterator<Item = (Instant, usize)> + '_ {
+        let waits = |&service: &usize| {
+            let waits = |(_, seat): (usize, &Seat)| seat.sitting == Sitting::NotBegun;
+            self.seats.of(service).any(waits) && self.wants_workers(service)
+        };
+        (0..self.services.len()).filter(waits).filter_map(|service| {
+            let of_service = self.workers.values().filter(|w| w.service == service);
+            Some((of_service.filter_map(|w| w.online).min()? + SETTLED, service))
+        })
     }
 }

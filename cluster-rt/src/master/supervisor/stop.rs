@@ -52,12 +52,17 @@ impl Supervisor {
         matches!(self.phase, Phase::Draining { .. } | Phase::Killing { .. } | Phase::Ended)
     }
 
-    /// Whether slots that are due get a worker. While the listeners are being emptied they do only if
-    /// something waits that nobody else can serve.
-    pub(super) fn wants_workers(&self) -> bool {
+    /// Whether slots of any service that are due get a worker.
+    pub(super) fn wants_any_workers(&self) -> bool {
+        (0..self.services.len()).any(|service| self.wants_workers(service))
+    }
+
+    /// Whether slots of the service that are due get a worker. While the listeners are being emptied they
+    /// do only if something waits that nobody else can serve.
+    pub(super) fn wants_workers(&self, service: usize) -> bool {
         match self.phase {
             Phase::Running | Phase::Delaying { .. } => true,
-            Phase::Closing { .. } => self.connections_wait && !self.any_ready(),
+            Phase::Closing { .. } => self.connections_wait && !self.is_served(service),
             Phase::Draining { .. } | Phase::Killing { .. } | Phase::Ended => false,
         }
     }
@@ -79,7 +84,7 @@ impl Supervisor {
         self.dismiss_successors(|_| true, out);
         self.abandon_reload(out);
         self.abandon_scaling(out);
-        for seat in &mut self.seats {
+        for seat in self.seats.iter_mut() {
             out.extend(std::mem::take(&mut seat.orders).into_iter().map(Action::refuse));
         }
     }
@@ -98,22 +103,38 @@ impl Supervisor {
     }
 
     pub(super) fn close_listeners(&mut self, code: i32, now: Instant, out: &mut Vec<Action>) {
-        self.phase = Phase::Closing { deadline: now + self.rules.grace, code };
+        let graces = self.services.iter().map(|service| service.given.rules.grace);
+        let grace = graces.max().unwrap_or(self.rules.grace);
+        self.phase = Phase::Closing { deadline: now + grace, code };
         out.push(Action::CloseListeners);
     }
 
     pub(super) fn listeners_closed(&mut self, now: Instant, out: &mut Vec<Action>) {
         let Phase::Closing { code, .. } = self.phase else { return };
         self.phase = Phase::Draining { code };
-        for seat in &mut self.seats {
+        for seat in self.seats.iter_mut() {
             if !matches!(seat.sitting, Sitting::Taken(_)) {
                 seat.sitting = Sitting::Empty;
             }
         }
-        for id in self.workers.keys().copied().collect::<Vec<_>>() {
-            self.drain(id, now, out);
-        }
+        self.drain_in_order(now, out);
         self.kill_zygotes(out);
+    }
+
+    /// While the cluster ends: orders the workers to drain that nobody leans on any more.
+    pub(super) fn drain_in_order(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Draining { .. }) {
+            return;
+        }
+        for service in 0..self.services.len() {
+            if self.is_leaned_on(service) {
+                continue;
+            }
+            let of_service = self.workers.iter().filter(|(_, w)| w.service == service);
+            for id in of_service.map(|(&id, _)| id).collect::<Vec<_>>() {
+                self.drain(id, now, out);
+            }
+        }
     }
 
     /// Orders one worker to drain; a worker that does not run `main` yet has nothing to finish.
@@ -125,9 +146,11 @@ impl Supervisor {
         if worker.state() == WorkerState::Draining {
             return;
         }
-        worker.drain_until = Some(now + self.rules.grace);
+        let service = &self.services[worker.service].given;
+        worker.drain_until = Some(now + service.rules.grace);
         out.push(Action::Drain { worker: id });
-        out.push(Action::Emit(Event::Draining { worker: id, slot: worker.slot }));
+        let (slot, service) = (worker.slot, service.name);
+        out.push(Action::Emit(Event::Draining { worker: id, slot, service }));
     }
 
     /// Ends everything at once; a second one changes nothing.
@@ -137,7 +160,7 @@ impl Supervisor {
         }
         self.abandon_changes(out);
         self.phase = Phase::Killing { code };
-        for seat in &mut self.seats {
+        for seat in self.seats.iter_mut() {
             if !matches!(seat.sitting, Sitting::Taken(_)) {
                 seat.sitting = Sitting::Empty;
             }

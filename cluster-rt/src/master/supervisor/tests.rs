@@ -10,8 +10,7 @@ use std::{
 
 use super::{Action, Input, Supervisor};
 use crate::{
-    config::Config,
-    config::Respawn,
+    config::{Config, Respawn, ServiceConfig},
     endpoint::Endpoint,
     event::{Event, ExitCause, WorkerState},
     id::{ListenerId, WorkerId},
@@ -30,9 +29,13 @@ impl Bench {
     pub(super) fn new(workers: usize, change: impl FnOnce(&mut Config)) -> Self {
         let mut rules = Config { respawn: Respawn::Always, ..Config::default() };
         change(&mut rules);
+        Self::of(vec![ServiceConfig::only(rules.clone(), workers)], rules)
+    }
+
+    pub(super) fn of(services: Vec<ServiceConfig>, rules: Config) -> Self {
         let now = Instant::now();
         let mut bench =
-            Self { supervisor: Supervisor::new(rules, workers, 1, now), now, done: Vec::new() };
+            Self { supervisor: Supervisor::new(rules, services, 1, now), now, done: Vec::new() };
         bench.feed(Input::Start);
         bench.feed(Input::ZygoteUp { generation: 1 });
         bench
@@ -212,7 +215,7 @@ fn five_failed_starts_and_nobody_ready_is_giving_up() {
         bench.pass(Duration::from_secs(1));
     };
     assert_eq!(starts, 5);
-    assert!(actions.contains(&Action::Emit(Event::GaveUp { failed_starts: 5 })));
+    assert!(actions.contains(&Action::Emit(Event::GaveUp { failed_starts: 5, service: None })));
     assert!(actions.contains(&Action::KillZygote { generation: 1 }));
     assert_eq!(
         end(&bench.feed(Input::ZygoteExited { generation: 1, reason: String::new() })),
@@ -357,7 +360,8 @@ fn a_zygote_that_does_not_answer_is_killed() {
 
 #[test]
 fn a_zygote_that_never_says_hello_is_given_up() {
-    let mut supervisor = Supervisor::new(Config::default(), 1, 1, Instant::now());
+    let only = ServiceConfig::only(Config::default(), 1);
+    let mut supervisor = Supervisor::new(Config::default(), vec![only], 1, Instant::now());
     let mut now = Instant::now();
     let mut actions = supervisor.step(Input::Start, now);
     for _ in 0..5 {
@@ -375,7 +379,9 @@ fn preloading() -> Bench {
     let start_timeout = Duration::from_secs(20);
     let rules = Config { respawn: Respawn::Always, start_timeout, ..Config::default() };
     let now = Instant::now();
-    let mut bench = Bench { supervisor: Supervisor::new(rules, 1, 1, now), now, done: Vec::new() };
+    let only = ServiceConfig::only(rules.clone(), 1);
+    let supervisor = Supervisor::new(rules, vec![only], 1, now);
+    let mut bench = Bench { supervisor, now, done: Vec::new() };
     bench.feed(Input::Start);
     bench.feed(Input::ZygotePreloading { generation: 1 });
     bench

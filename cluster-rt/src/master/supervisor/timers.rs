@@ -29,7 +29,10 @@ pub(super) enum Timer {
     RenewAgain {
         slot: usize,
     },
-    Follow,
+    /// The others of the service start.
+    Follow {
+        service: usize,
+    },
     OpenDispatch,
     StartZygote {
         generation: u32,
@@ -72,11 +75,11 @@ impl Supervisor {
         let own = [
             phase,
             self.look_at().map(|at| (at, Timer::Look)),
-            self.follow_at().map(|at| (at, Timer::Follow)),
             self.open_at.map(|at| (at, Timer::OpenDispatch)),
         ];
         own.into_iter()
             .flatten()
+            .chain(self.follow_at().map(|(at, service)| (at, Timer::Follow { service })))
             .chain(self.zygote_timers())
             .chain(self.seat_timers())
             .chain(self.worker_timers())
@@ -90,15 +93,15 @@ impl Supervisor {
     }
 
     fn seat_timers(&self) -> impl Iterator<Item = (Instant, Timer)> + '_ {
-        self.seats.iter().enumerate().flat_map(|(slot, seat)| {
+        self.seats.numbered().flat_map(|(slot, seat)| {
             let sitting = match seat.sitting {
-                Sitting::Due(at) if self.may_spawn(seat.generation) => {
+                Sitting::Due(at) if self.may_spawn(seat.service, seat.generation) => {
                     Some((at, Timer::Spawn { slot }))
                 }
                 _ => None,
             };
             let successor = seat.successor.as_ref().and_then(|successor| match successor.stage {
-                Stage::Due(at) if self.may_spawn(successor.generation) => {
+                Stage::Due(at) if self.may_spawn(seat.service, successor.generation) => {
                     Some((at, Timer::SpawnSuccessor { slot }))
                 }
                 _ => None,
@@ -116,7 +119,10 @@ impl Supervisor {
                 let starting = w.ready.is_none() && !draining;
                 [
                     (!w.greeted).then_some((w.since + HANDSHAKE_TIMEOUT, Timer::Silent(id))),
-                    starting.then_some((w.since + self.rules.start_timeout, Timer::NotReady(id))),
+                    starting.then_some((
+                        w.since + self.rules_of(w.service).start_timeout,
+                        Timer::NotReady(id),
+                    )),
                     self.ready_by_running(id, w).map(|at| (at, Timer::ReadyByRunning(id))),
                     self.worn_at(id, w).map(|at| (at, Timer::Worn(id))),
                     Self::abort_over(w).map(|at| (at, Timer::AbortOver(id))),
@@ -144,6 +150,7 @@ impl Supervisor {
     /// Carries out every timer that has run out, also those that follow from others.
     pub(super) fn run_timers(&mut self, now: Instant, out: &mut Vec<Action>) {
         loop {
+            self.drain_in_order(now, out);
             self.advance(now, out);
             let due = self.timers().filter(|&(at, _)| at <= now).min_by_key(|timer| timer.0);
             let Some((_, timer)) = due else { return };
@@ -154,7 +161,7 @@ impl Supervisor {
     fn run_timer(&mut self, timer: Timer, now: Instant, out: &mut Vec<Action>) {
         match timer {
             Timer::Spawn { slot } => self.spawn(slot, now, out),
-            Timer::Follow => self.follow(now),
+            Timer::Follow { service } => self.follow(service, now),
             Timer::OpenDispatch => {
                 self.open_at = None;
                 self.opened = true;
@@ -173,7 +180,8 @@ impl Supervisor {
                 self.misbehaved(worker, &format!("no hello on its link for {limit} s"), out);
             }
             Timer::NotReady(worker) => {
-                let limit = humantime::format_duration(self.rules.start_timeout);
+                let Some(service) = self.workers.get(&worker).map(|w| w.service) else { return };
+                let limit = humantime::format_duration(self.rules_of(service).start_timeout);
                 let fault = format!("not ready {limit} after its spawn (start_timeout)");
                 out.push(Action::Warn(format!("worker {worker} is killed: {fault}")));
                 self.with(worker, |w| w.fault = Some(fault));

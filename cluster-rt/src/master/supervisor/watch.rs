@@ -10,7 +10,7 @@ use super::{
     Action, Signs, Supervisor,
     record::{Heart, Place, Sitting, Worker},
 };
-use crate::{event::WorkerState, id::WorkerId};
+use crate::{config::Config, event::WorkerState, id::WorkerId};
 
 /// Between SIGABRT, which leaves a core file or a backtrace, and SIGKILL.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
@@ -32,10 +32,10 @@ const RSS_AGE_MIN: Duration = Duration::from_secs(10);
 impl Supervisor {
     /// How often to look, if at all.
     pub(super) fn look_interval(&self) -> Option<Duration> {
-        let limits = &self.rules.recycle;
-        let by_limits =
-            (limits.connections.is_some() || limits.rss.is_some()).then_some(LOOK_INTERVAL);
-        let by_hang = self.rules.hang_timeout.map(|timeout| timeout / LOOKS);
+        let rules = || self.services.iter().map(|service| &service.given.rules);
+        let limited = |r: &Config| r.recycle.connections.is_some() || r.recycle.rss.is_some();
+        let by_limits = rules().any(limited).then_some(LOOK_INTERVAL);
+        let by_hang = rules().filter_map(|r| r.hang_timeout).min().map(|timeout| timeout / LOOKS);
         let interval = [by_limits, by_hang].into_iter().flatten().min()?;
         Some(interval.clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL))
     }
@@ -63,8 +63,9 @@ impl Supervisor {
     }
 
     fn check_heart(&mut self, signs: &Signs, now: Instant, out: &mut Vec<Action>) {
-        let (covers, Some(timeout)) = (self.look_covers, self.rules.hang_timeout) else { return };
         let Some(worker) = self.workers.get_mut(&signs.worker) else { return };
+        let rules = &self.services[worker.service].given.rules;
+        let (covers, Some(timeout)) = (self.look_covers, rules.hang_timeout) else { return };
         // 0 is a runtime that has no heart yet, or never will: `start_timeout` is for those.
         let beats = signs.beat != worker.heart.beat || signs.beat == 0;
         if beats || worker.state() != WorkerState::Ready || worker.killed.is_some() {

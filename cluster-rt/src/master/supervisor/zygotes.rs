@@ -95,7 +95,7 @@ impl Supervisor {
 
     /// When a generation that has no zygote gets another.
     pub(super) fn zygote_retries(&self) -> impl Iterator<Item = (Instant, u32)> + '_ {
-        let wanted = self.wants_workers();
+        let wanted = self.wants_any_workers();
         self.zygotes.iter().filter_map(move |(&generation, zygote)| match zygote.state {
             State::Absent { retry: Some(at) } if wanted => Some((at, generation)),
             _ => None,
@@ -159,7 +159,7 @@ impl Supervisor {
         // A preload may take minutes and has no reason to go better at once.
         let hopeless = was == Some(Was::Preloading) && !self.ever_ready && !self.is_stopping();
         if (hopeless || failures >= self.rules.give_up) && !self.any_ready() {
-            out.push(Action::Emit(Event::GaveUp { failed_starts: failures }));
+            out.push(Action::Emit(Event::GaveUp { failed_starts: failures, service: None }));
             return self.kill(EXIT_GAVE_UP, out);
         }
         let delay = match failures {
@@ -203,9 +203,9 @@ impl Supervisor {
     }
 
     /// Whether a worker that is due can be had now.
-    pub(super) fn may_spawn(&self, generation: u32) -> bool {
+    pub(super) fn may_spawn(&self, service: usize, generation: u32) -> bool {
         self.is_up(generation)
-            && self.wants_workers()
+            && self.wants_workers(service)
             && self.unanswered(generation).len() < SPAWNS_AT_ONCE_MAX
     }
 

@@ -1,0 +1,4 @@
+#[cluster::main(services(web = 4))]
+async fn main() {}
+
+fn web() {}

@@ -1,0 +1,4 @@
+#[cluster::main(services(web = 2))]
+async fn main(_role: cluster::Role) {}
+
+async fn web() {}
