@@ -17,7 +17,9 @@ pub(super) fn descriptors(program: &Running) -> BTreeMap<String, usize> {
     let master = Process::look(program.pid()).expect("the master lives");
     let mut kinds = BTreeMap::new();
     for (number, target) in master.descriptors().into_iter().filter(|(number, _)| *number > 2) {
-        *kinds.entry(foreign::describe(&master, number, &target)).or_default() += 1;
+        // The programs of this generation and of the first, which is deleted once another was deployed.
+        let kind = foreign::describe(&master, number, &target);
+        *kinds.entry(kind.trim_end_matches(" (deleted)").to_owned()).or_default() += 1;
     }
     kinds
 }
