@@ -101,7 +101,9 @@ async fn storm(Path(count): Path<u64>) {
         for _ in 0..count {
             let number = *next;
             // The cluster is ending.
-            let Ok(()) = broadcast(&Gust(number, pattern(number, GUST_BYTES))).await else { return };
+            let Ok(()) = broadcast(&Gust(number, pattern(number, GUST_BYTES))).await else {
+                return;
+            };
             *next += 1;
         }
     });

@@ -9,12 +9,7 @@ use std::{
 };
 
 use cluster_tests::{
-    Running, Signal,
-    client::get_from,
-    deploy::Deployed,
-    fixture,
-    proc::Process,
-    send_signal,
+    Running, Signal, client::get_from, deploy::Deployed, fixture, proc::Process, send_signal,
 };
 
 use super::{
@@ -37,11 +32,7 @@ pub(super) struct Victim<'a> {
 }
 
 impl<'a> Victim<'a> {
-    pub(super) fn new(
-        program: &'a Running,
-        deployed: &'a Deployed,
-        count: &'a Arc<Count>,
-    ) -> Self {
+    pub(super) fn new(program: &'a Running, deployed: &'a Deployed, count: &'a Arc<Count>) -> Self {
         let address = program.address();
         Self { program, deployed, count, address, frozen: vec![], clients: vec![], versions: 0 }
     }

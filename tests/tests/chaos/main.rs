@@ -118,7 +118,7 @@ fn run(
     victim.wait_for_clients();
     load.stop();
     println!("{:8.0} ms: all is served again", monotonic_ms() - zero);
-    cluster_tests::eventually_is(&descriptors, || verdict::descriptors(program));
+    verdict::descriptors_are(program, &descriptors, plan);
     verdict::tree_is_whole(program, slots);
     count.so_far()
 }

@@ -108,9 +108,9 @@ const NEWCOMERS: [Newcomer; 10] = [
     Newcomer::Bad("die-late"),
 ];
 /// The most workers more, or fewer, than at first.
-const MORE_MAX: i64 = 2;
+pub(super) const MORE_MAX: i64 = 2;
 /// The longest pause between two faults.
-pub(super) const PAUSE_MAX: Duration = Duration::from_millis(1_200);
+const PAUSE_MAX: Duration = Duration::from_millis(1_200);
 
 impl Plan {
     pub(super) fn of(seed: u64) -> Self {
@@ -133,8 +133,7 @@ impl Plan {
             11 => Fault::KillZygote,
             12..=15 => Fault::Provoke(dice.one_of(&PROVOCATIONS), dice.roll()),
             16..=18 => {
-                let crowd =
-                    dice.one_of(&[Crowd::Slow, Crowd::Late, Crowd::Silent, Crowd::Rude]);
+                let crowd = dice.one_of(&[Crowd::Slow, Crowd::Late, Crowd::Silent, Crowd::Rude]);
                 Fault::Crowd(crowd, 1 + dice.below(40))
             }
             19..=21 => Fault::Reload(dice.one_of(&NEWCOMERS)),

@@ -10,7 +10,10 @@ use cluster_tests::{
     proc::{self, Process},
 };
 
-use super::load::{Count, address_of, ask};
+use super::{
+    load::{Count, address_of, ask},
+    plan::{MORE_MAX, Plan},
+};
 
 /// The master's descriptors by kind, without the streams that it was given.
 pub(super) fn descriptors(program: &Running) -> BTreeMap<String, usize> {
@@ -24,13 +27,22 @@ pub(super) fn descriptors(program: &Running) -> BTreeMap<String, usize> {
     kinds
 }
 
+/// Waits until the master has the descriptors that it had before. With the kernel's schedule the sockets of
+/// slots that are gone stay with their group, for the next worker there; as many as there ever were.
+pub(super) fn descriptors_are(program: &Running, before: &BTreeMap<String, usize>, plan: &Plan) {
+    const LISTENING: &str = "tcp listening";
+    eventually_is(before, || {
+        let mut now = descriptors(program);
+        let (had, has) = (before[LISTENING], now.entry(LISTENING.to_owned()).or_default());
+        if plan.schedule == "kernel" && (had..=had + MORE_MAX as usize).contains(has) {
+            *has = had;
+        }
+        now
+    });
+}
+
 /// Waits until every slot answers in this version.
-pub(super) fn all_slots_serve(
-    address: SocketAddr,
-    slots: u64,
-    version: &str,
-    count: &Count,
-) {
+pub(super) fn all_slots_serve(address: SocketAddr, slots: u64, version: &str, count: &Count) {
     for slot in 0..slots {
         let expected = Outcome::Answered(format!("{version} {slot}"));
         let mut client = 0;

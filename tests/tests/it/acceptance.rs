@@ -118,7 +118,9 @@ fn an_int_to_every_process_is_seen_once_by_each_worker() {
     for worker in [1, 2] {
         let text = format!("worker {worker} saw INT");
         let seen = program.output().iter().filter(|line| **line == text).count();
-        println!("INT to the group: worker {worker} saw {seen}; Node's with a forwarding primary 2");
+        println!(
+            "INT to the group: worker {worker} saw {seen}; Node's with a forwarding primary 2"
+        );
         assert_eq!(seen, 1, "{:#?}", program.output());
     }
 }
