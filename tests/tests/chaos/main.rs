@@ -5,6 +5,7 @@
 
 mod crowd;
 mod faults;
+mod figures;
 mod load;
 mod plan;
 mod verdict;
@@ -14,10 +15,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use cluster_tests::{Running, deploy::Deployed, eventually, fixture, monotonic_ms, setting};
+use cluster_tests::{
+    Running, Signal, client::Tally, deploy::Deployed, eventually, fixture, monotonic_ms, setting,
+};
 
 use self::{
     faults::Victim,
+    figures::Figures,
     load::{Count, Load},
     plan::Plan,
 };
@@ -71,7 +75,7 @@ fn once_faults_stop_all_is_served_and_nothing_was_lost() {
         let _last_words = LastWords(&program);
         run(&plan, time, &program, &deployed)
     };
-    program.signal(cluster_tests::Signal::TERM);
+    program.signal(Signal::TERM);
     let code = program.exit_code();
     let _last_words = LastWords(&program);
     assert_eq!(code, 0);
@@ -79,12 +83,7 @@ fn once_faults_stop_all_is_served_and_nothing_was_lost() {
 }
 
 /// All faults in their time, and what has to be true afterwards; what became of the requests.
-fn run(
-    plan: &Plan,
-    time: Duration,
-    program: &Running,
-    deployed: &Deployed,
-) -> cluster_tests::client::Tally {
+fn run(plan: &Plan, time: Duration, program: &Running, deployed: &Deployed) -> Tally {
     let (address, slots, count) = (program.address(), plan.workers, Arc::<Count>::default());
     verdict::all_slots_serve(address, slots, "v0", &count);
     verdict::tree_is_whole(program, slots);
@@ -95,7 +94,7 @@ fn run(
     });
     let load = Load::start(plan.seed, address, CLIENTS, &count);
     let mut victim = Victim::new(program, deployed, &count);
-    let (begun, zero) = (Instant::now(), monotonic_ms());
+    let (begun, zero, mut figures) = (Instant::now(), monotonic_ms(), Figures::new());
     for (pause, fault) in plan.clone() {
         victim.pause(pause);
         if begun.elapsed() > time {
@@ -103,6 +102,7 @@ fn run(
         }
         println!("{:8.0} ms: {fault:?}", monotonic_ms() - zero);
         victim.suffer(fault);
+        figures.look(program);
     }
     victim.relieve();
     println!("{:8.0} ms: no more faults; {:?}", monotonic_ms() - zero, count.so_far());
@@ -120,5 +120,6 @@ fn run(
     println!("{:8.0} ms: all is served again", monotonic_ms() - zero);
     verdict::descriptors_are(program, &descriptors, plan);
     verdict::tree_is_whole(program, slots);
+    figures.judge();
     count.so_far()
 }
