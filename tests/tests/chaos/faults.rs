@@ -12,8 +12,10 @@ use cluster_tests::{
     Running, Signal, client::get_from, deploy::Deployed, fixture, proc::Process, send_signal,
 };
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use super::{
-    crowd,
+    DESCRIPTORS, crowd,
     load::{Count, address_of},
     plan::{Fault, Newcomer},
 };
@@ -27,6 +29,8 @@ pub(super) struct Victim<'a> {
     address: std::net::SocketAddr,
     /// Stopped processes, and when they are to go on.
     frozen: Vec<(Instant, i32)>,
+    /// Until when the master's limit of descriptors is lowered.
+    starved: Option<Instant>,
     clients: Vec<JoinHandle<()>>,
     versions: u32,
 }
@@ -34,7 +38,16 @@ pub(super) struct Victim<'a> {
 impl<'a> Victim<'a> {
     pub(super) fn new(program: &'a Running, deployed: &'a Deployed, count: &'a Arc<Count>) -> Self {
         let address = program.address();
-        Self { program, deployed, count, address, frozen: vec![], clients: vec![], versions: 0 }
+        Self {
+            program,
+            deployed,
+            count,
+            address,
+            frozen: vec![],
+            starved: None,
+            clients: vec![],
+            versions: 0,
+        }
     }
 
     pub(super) fn suffer(&mut self, fault: Fault) {
@@ -44,6 +57,8 @@ impl<'a> Victim<'a> {
             Fault::Freeze(pick, time) => self.freeze(self.pick(pick), time),
             Fault::FreezeMaster(time) => self.freeze(Process::look(self.program.pid()), time),
             Fault::FreezeZygote(time) => self.freeze(self.program.zygote(), time),
+            Fault::Drain(pick) => self.each(self.pick(pick), Signal::TERM),
+            Fault::Starve(time) => self.starve(time),
             Fault::KillZygote => self.each(self.program.zygote(), Signal::KILL),
             Fault::Provoke(path, client) => {
                 let (address, count) = (self.address, Arc::clone(self.count));
@@ -72,6 +87,9 @@ impl<'a> Victim<'a> {
             for (_, pid) in self.frozen.extract_if(.., |(due, _)| *due <= now) {
                 send_signal(pid, Signal::CONT);
             }
+            if self.starved.is_some_and(|due| due <= now) {
+                self.feed();
+            }
             if now >= end {
                 return;
             }
@@ -85,6 +103,7 @@ impl<'a> Victim<'a> {
         for (_, pid) in self.frozen.drain(..) {
             send_signal(pid, Signal::CONT);
         }
+        self.feed();
     }
 
     /// Waits for the clients that are under way.
@@ -92,6 +111,26 @@ impl<'a> Victim<'a> {
         for client in self.clients.drain(..) {
             client.join().expect("no client panics");
         }
+    }
+
+    /// Lowers the master's limit of descriptors to the lowest number that is free in it.
+    fn starve(&mut self, time: Duration) {
+        let Some(master) = Process::look(self.program.pid()) else { return };
+        let open = master.descriptors();
+        let lowest_free = (0..).find(|number| !open.contains_key(number));
+        let limit = usual_limit();
+        let lowered =
+            Rlimit { current: lowest_free.map(i32::unsigned_abs).map(u64::from), ..limit };
+        if self.starved.is_none() && set_limit(&master, lowered) {
+            self.starved = Some(Instant::now() + time);
+        }
+    }
+
+    fn feed(&mut self) {
+        if let Some(master) = Process::look(self.program.pid()).filter(|_| self.starved.is_some()) {
+            set_limit(&master, usual_limit());
+        }
+        self.starved = None;
     }
 
     /// Puts a good program in place and returns its version.
@@ -135,4 +174,14 @@ impl<'a> Victim<'a> {
             self.frozen.push((Instant::now() + time, process.pid));
         }
     }
+}
+
+/// The limit of descriptors with which the program was started: its own, soft and hard.
+fn usual_limit() -> Rlimit {
+    let most = u64::try_from(DESCRIPTORS).ok();
+    Rlimit { current: most, maximum: most }
+}
+
+fn set_limit(process: &Process, limit: Rlimit) -> bool {
+    prlimit(Pid::from_raw(process.pid), Resource::Nofile, limit).is_ok()
 }

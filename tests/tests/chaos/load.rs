@@ -136,7 +136,11 @@ fn use_connection(
 ) {
     let mut stream = match connect_from(client, address) {
         Ok(stream) => BufReader::new(stream),
-        Err(error) => return count.add(Outcome::from(&error)),
+        Err(error) => {
+            count.add(Outcome::from(&error));
+            // Refused, which is quick.
+            return thread::sleep(Duration::from_millis(5));
+        }
     };
     for left in (0..requests).rev() {
         if is_closed(stream.get_ref()) && left + 1 < requests {

@@ -62,10 +62,14 @@ pub(super) enum Crowd {
 pub(super) enum Fault {
     Kill(u64),
     KillAll,
+    /// TERM to one worker: it is drained and replaced.
+    Drain(u64),
     Freeze(u64, Duration),
     FreezeMaster(Duration),
     FreezeZygote(Duration),
     KillZygote,
+    /// The master may open no more descriptors than it has.
+    Starve(Duration),
     /// A request of this path from the client of this number.
     Provoke(&'static str, u64),
     Crowd(Crowd, u64),
@@ -124,9 +128,11 @@ impl Plan {
     fn fault(&mut self) -> Fault {
         let dice = &mut self.dice;
         let ms = Duration::from_millis;
-        match dice.below(24) {
+        match dice.below(27) {
             0..=4 => Fault::Kill(dice.roll()),
             5 => Fault::KillAll,
+            24..=25 => Fault::Drain(dice.roll()),
+            26 => Fault::Starve(ms(50 + dice.below(1_500))),
             6..=8 => Fault::Freeze(dice.roll(), ms(50 + dice.below(2_500))),
             9 => Fault::FreezeMaster(ms(20 + dice.below(700))),
             10 => Fault::FreezeZygote(ms(50 + dice.below(2_000))),
@@ -180,7 +186,7 @@ mod tests {
         let faults: Vec<Fault> = Plan::of(1).take(3_000).map(|(_, fault)| fault).collect();
         let kinds: Vec<_> = faults.iter().map(discriminant).collect();
         let different = kinds.iter().enumerate().filter(|(at, kind)| !kinds[..*at].contains(kind));
-        assert_eq!(different.count(), 11);
+        assert_eq!(different.count(), 13);
         for newcomer in NEWCOMERS {
             assert!(faults.contains(&Fault::Reload(newcomer)), "{newcomer:?}");
         }
