@@ -1,6 +1,7 @@
 //! Signals of this process: handlers that only set a bit and ring, empty handlers, masks kept and restored.
 //!
-//! A handler does two things, both async-signal-safe: an atomic OR and a `write(2)` to an eventfd.
+//! A handler does three things, all async-signal-safe: it looks who else handles the signal, sets bits, and
+//! writes to an eventfd.
 //! Handlers rather than ignoring or blocking, since both of those are inherited by programs that the
 //! user starts, while `execve(2)` resets a handler; and a handler that user code installs with tokio
 //! calls ours after its own.
@@ -52,8 +53,8 @@ extern "C" fn nothing(signal: libc::c_int) {
     Errno::set_raw(errno);
 }
 
-/// Called by a handler of other code after its own, a handler of this file knows that by what is installed.
-/// Async-signal-safe, since sigaction(2) is.
+/// A handler of this file is run although another is installed only if that one calls it. Async-signal-safe,
+/// since sigaction(2) is.
 fn note_who_heard(signal: libc::c_int) {
     if handler_of(signal).is_some_and(is_foreign) {
         HEARD.fetch_or(1 << signal, Ordering::Release);

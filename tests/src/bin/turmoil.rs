@@ -114,8 +114,12 @@ async fn endure(who: String) {
     let mut gusts = subscribe::<Gust>();
     let mut next: HashMap<String, u64> = HashMap::new();
     // What was missed without a word is a gap that no lag explains.
-    let (mut lagged, mut gaps) = (0, 0);
+    let (mut came, mut lagged, mut gaps) = (0_u64, 0, 0);
     while let Some(mail) = gusts.recv().await {
+        came += 1;
+        if came % 5_000 == 0 {
+            println!("{who} has {came} messages, missed {lagged}");
+        }
         match mail {
             Ok(Mail { from, body: Gust(number, text), .. }) => {
                 if text.len() != GUST_BYTES || !is_pattern(number, &text) {

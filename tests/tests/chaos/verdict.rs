@@ -89,6 +89,7 @@ pub(super) fn nothing_was_lost(program: &Running, tally: &Tally) {
     let (exits, lost) = program.exits();
     let failed = tally.reset + tally.empty;
     println!("{exits} workers ended with {lost} connections open; {tally:?}");
+    println!("{}", said("the master has ").last().map_or("few messages", |line| line));
     assert_eq!(said("violation: "), Vec::<&String>::new());
     assert_eq!(said("panicked"), Vec::<&String>::new());
     assert_eq!(said("lines were not written"), Vec::<&String>::new());
