@@ -104,7 +104,7 @@ fn name_is_main(sig: &Signature, errors: &mut Errors) {
 /// A blocking worker has no runtime on which the other options could have their effect, and the
 /// master's branch needs one of its own.
 fn blocking_has_no_runtime(args: &Args, sig: &Signature, errors: &mut Errors) {
-    if !args.mentions("blocking") {
+    if args.blocking.is_none() {
         return;
     }
     let runtime = "`blocking` gives the workers no runtime";

@@ -168,6 +168,16 @@ mod value;
 /// #[cluster::main(workers = 8, surplus = 4)]
 /// ```
 ///
+/// ## `schedule = "round-robin" | "least-connections" | "sticky" | "shared" | "kernel"`
+///
+/// How listeners that do not say their own (`ListenOptions::schedule`) share their connections: in
+/// turn, to who has fewest, by the client's address, from one socket, or from a socket for each slot
+/// among which the kernel chooses. Default: `"round-robin"`. Variable: `CLUSTER_SCHEDULE=kernel`.
+///
+/// ```ignore
+/// #[cluster::main(workers = 4, schedule = "least-connections")]
+/// ```
+///
 /// ## `user = "NAME"`, `group = "NAME"`
 ///
 /// Whom workers and zygote run as, by name or number; the master stays who it is, keeps the sockets
@@ -213,6 +223,17 @@ mod value;
 ///
 /// ```ignore
 /// #[cluster::main(workers = 4, pin)]
+/// ```
+///
+/// ## `blocking`
+///
+/// `fn main()` is not `async` and runs on the worker's main thread without a runtime; it listens with
+/// `cluster::blocking::TcpListener`, whose `incoming()` ends at a drain. Not together with `flavor`,
+/// `worker_threads`, `hang_timeout` or a `Role`. Default: `main` is `async`. No variable.
+///
+/// ```ignore
+/// #[cluster::main(workers = 4, respawn, blocking)]
+/// fn main() -> std::io::Result<()> { /* .. */ }
 /// ```
 ///
 /// ## `init = PATH`

@@ -101,7 +101,8 @@ pub enum Schedule {
     /// else at random by a classic one. No hand-over, for the highest rates of connections.
     ///
     /// A program of the same user that sets `SO_REUSEPORT` can join such an address; starting this
-    /// program twice is refused as always.
+    /// program twice is refused as always. A path and an inherited socket have no group: there it is
+    /// round robin. Of UDP, see [`UdpSocket`](crate::UdpSocket).
     #[doc(alias = "SO_REUSEPORT")]
     Kernel,
 }

@@ -22,8 +22,9 @@
 //! # Where things are
 //!
 //! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
-//! * In a worker: [`TcpListener`], [`TcpStream`], [`draining()`], [`set_ready()`], [`worker()`], and with the
-//!   feature `axum` `axum::serve` on the listener and `http::DrainLayer`, with the feature `tonic` its server
+//! * In a worker: [`TcpListener`], [`TcpStream`], [`UnixListener`], [`UdpSocket`], with
+//!   [`net::ListenOptions`] and a [`Schedule`]; [`blocking`] for a `main` that is not async;
+//!   [`draining()`], [`set_ready()`], [`worker()`], and with the feature `axum` `axum::serve` on the listener and `http::DrainLayer`, with the feature `tonic` its server
 //!   on [`TcpListener::incoming`]. The README has a recipe for each of several more frameworks.
 //! * Shared by all workers: what `preload = load` makes, or [`Builder::preload`].
 //! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives

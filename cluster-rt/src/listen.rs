@@ -97,8 +97,8 @@ fn inherited(
     Ok(Made { socket, endpoint, file: None })
 }
 
-fn failed(error: ListenError) -> BindRefused {
-    refused(error.operation, &error.error)
+fn failed(ListenError { operation, error }: ListenError) -> BindRefused {
+    refused(operation, &error)
 }
 
 pub(crate) fn refused(operation: &str, error: &io::Error) -> BindRefused {

@@ -24,7 +24,7 @@ impl InTurn {
         count: usize,
         available: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let chosen = self.from_turn(count).find(|&at| available(at))?;
+        let chosen = self.beginning_with_turn(count).find(|&at| available(at))?;
         self.turn = (chosen + 1) % count;
         Some(chosen)
     }
@@ -36,14 +36,14 @@ impl InTurn {
         count: usize,
         load: impl Fn(usize) -> Option<u64>,
     ) -> Option<usize> {
-        let loaded = self.from_turn(count).filter_map(|at| Some((load(at)?, at)));
+        let loaded = self.beginning_with_turn(count).filter_map(|at| Some((load(at)?, at)));
         // The first of several equals, so the one whose turn is nearest.
         let (_, chosen) = loaded.min_by_key(|&(load, _)| load)?;
         self.turn = (chosen + 1) % count;
         Some(chosen)
     }
 
-    fn from_turn(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+    fn beginning_with_turn(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
         let turn = self.turn;
         (0..count).map(move |step| (turn + step) % count)
     }

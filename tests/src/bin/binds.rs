@@ -7,11 +7,16 @@
 //! * `rebind ADDRESS` serves; on USR1 binds again, says `again: OUTCOME`, drops the listener, binds
 //!   anew, and says `rebound`.
 //!
+//! * `churn` binds and drops sockets of port 0, several at once, says `churned`, and serves one more.
+//! * `abandon` gives up binds that are under way, says `abandoned`, and serves one.
+//! * `datagrams ADDRESS` sends ten datagrams there from a socket of port 0, and says `sent`.
+//! * `reuse` binds one UDP address twice with `reuse_port`, and says `both`.
+//!
 //! Every connection is answered with `slot S listener I`.
 
 use std::{io, time::Duration};
 
-use cluster::{TcpListener, TcpStream};
+use cluster::{TcpListener, TcpStream, UdpSocket, net::ListenOptions};
 use cluster_tests::answer::answer;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,6 +31,10 @@ async fn main() -> io::Result<()> {
         "several" => several(&addresses).await?,
         "together" => together(&addresses).await?,
         "rebind" => rebind(&addresses[0]).await?,
+        "churn" => churn().await?,
+        "abandon" => abandon().await?,
+        "datagrams" => datagrams(&addresses[0]).await?,
+        "reuse" => reuse().await?,
         other => return Err(io::Error::other(format!("no mode {other:?}"))),
     }
     cluster::draining().await;
@@ -98,6 +107,51 @@ async fn rebind(address: &str) -> io::Result<()> {
             () = cluster::draining() => return Ok(()),
         }
     }
+}
+
+async fn churn() -> io::Result<()> {
+    const ANY: &str = "127.0.0.1:0";
+    for _ in 0..10 {
+        let (a, b, c, d) = tokio::join!(
+            TcpListener::bind(ANY),
+            TcpListener::bind(ANY),
+            UdpSocket::bind(ANY),
+            UdpSocket::bind(ANY)
+        );
+        let (a, b, c, d) = (a?, b?, c?, d?);
+        drop((b, c));
+        let again = TcpListener::bind(ANY).await?;
+        drop((a, d, again));
+    }
+    println!("churned");
+    announce(TcpListener::bind(ANY).await?, 0)
+}
+
+async fn abandon() -> io::Result<()> {
+    for _ in 0..50 {
+        let bind = TcpListener::bind("127.0.0.1:0");
+        // Asked, and gone before the answer.
+        let _ = tokio::time::timeout(Duration::ZERO, bind).await;
+    }
+    println!("abandoned");
+    announce(TcpListener::bind("127.0.0.1:0").await?, 0)
+}
+
+async fn datagrams(to: &str) -> io::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    for number in 0..10 {
+        socket.send_to(format!("{} {number}", cluster::worker().slot()).as_bytes(), to).await?;
+    }
+    println!("sent");
+    Ok(())
+}
+
+async fn reuse() -> io::Result<()> {
+    let options = ListenOptions::new().reuse_port(true);
+    let first = UdpSocket::bind_with("127.0.0.1:0", &options).await?;
+    let _second = UdpSocket::bind_with(first.local_addr()?, &options).await?;
+    println!("both");
+    Ok(())
 }
 
 async fn serve(listener: TcpListener, number: usize) {

@@ -24,6 +24,7 @@ mod limits;
 mod listeners;
 mod messages;
 mod messages_fd;
+mod node_rows;
 mod options;
 mod orphans;
 mod pin;

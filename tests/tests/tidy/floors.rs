@@ -6,9 +6,9 @@ use super::{assert_none, sources};
 
 /// The floors of `cluster-rt`, lowest first: module names directly below the crate.
 const FLOORS: &[&[&str]] = &[
-    &["id", "config", "error", "event", "stats", "wire", "policy"],
+    &["id", "config", "endpoint", "error", "event", "stats", "wire", "policy"],
     &["sys"],
-    &["link", "handoff", "mail", "message", "preload"],
+    &["link", "listen", "handoff", "mail", "message", "preload"],
     &["zygote"],
     &["master", "worker"],
     &["net", "http", "process"],

@@ -31,6 +31,7 @@ fn cores() -> usize {
     hang_timeout = "100ms",
     recycle(connections = 10_000, age = "1h", rss = "512MiB", jitter = 0.1),
     surplus = 1,
+    schedule = "least-connections",
     flavor = "multi_thread",
     worker_threads = 2,
     pin,

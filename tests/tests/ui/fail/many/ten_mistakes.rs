@@ -5,7 +5,7 @@
     backoff = "30s..1s",
     grace = 25s,
     grace = "1s",
-    schedule = "sticky",
+    schedule = "random",
     worker_threads = 2,
 )]
 fn main(_port: u16) {}

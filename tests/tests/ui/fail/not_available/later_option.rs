@@ -1,5 +1,2 @@
-#[cluster::main(
-    schedule = "sticky",
-    services(web = 4, jobs = 2)
-)]
+#[cluster::main(services(web = 4))]
 async fn main() {}

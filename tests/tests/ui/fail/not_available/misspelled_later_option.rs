@@ -1,2 +1,2 @@
-#[cluster::main(shedule = "sticky")]
+#[cluster::main(servises(web = 4))]
 async fn main() {}

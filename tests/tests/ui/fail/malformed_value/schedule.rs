@@ -1,0 +1,2 @@
+#[cluster::main(schedule = sticky, blocking = true, pin(1))]
+async fn main() {}

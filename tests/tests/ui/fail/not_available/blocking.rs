@@ -1,2 +1,0 @@
-#[cluster::main(blocking)]
-fn main() {}
