@@ -84,9 +84,12 @@ impl<'a> Victim<'a> {
         self.clients.retain(|client| !client.is_finished());
         loop {
             let now = Instant::now();
-            for (_, pid) in self.frozen.extract_if(.., |(due, _)| *due <= now) {
-                send_signal(pid, Signal::CONT);
-            }
+            self.frozen.retain(|&(due, pid)| {
+                if due <= now {
+                    send_signal(pid, Signal::CONT);
+                }
+                due > now
+            });
             if self.starved.is_some_and(|due| due <= now) {
                 self.feed();
             }
