@@ -125,31 +125,35 @@ fn an_int_to_every_process_is_seen_once_by_each_worker() {
     }
 }
 
-async fn ask(address: SocketAddr, begun: Arc<AtomicUsize>) -> std::io::Result<usize> {
+async fn ask(address: SocketAddr, begun: Arc<AtomicUsize>) -> std::io::Result<bool> {
     begun.fetch_add(1, Ordering::Relaxed);
     let mut stream = tokio::net::TcpStream::connect(address).await?;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    Ok(usize::from(answer.starts_with("HTTP/1.1 200") && answer.contains("worker ")))
+    Ok(answer.starts_with("HTTP/1.1 200") && answer.contains("worker "))
 }
 
-/// Asks so many times at once; returns a handle that says how many were answered.
+/// Asks so many times at once; returns a handle that says what came of it.
 fn ask_all(
     address: SocketAddr,
     count: usize,
     begun: Arc<AtomicUsize>,
-) -> thread::JoinHandle<usize> {
+) -> thread::JoinHandle<Tally> {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let ask = |_| tokio::spawn(ask(address, Arc::clone(&begun)));
             let asked: Vec<_> = (0..count).map(ask).collect();
-            let mut answered = 0;
+            let mut tally = Tally::default();
             for one in asked {
-                answered += one.await.expect("no panic").expect("an answer");
+                match one.await.expect("no panic") {
+                    Ok(true) => tally.answered += 1,
+                    Ok(false) => tally.empty += 1,
+                    Err(error) => tally.add(Outcome::from(&error)),
+                }
             }
-            answered
+            tally
         })
     })
 }
@@ -186,7 +190,8 @@ fn connects_to_stopped_workers_take_no_descriptor_of_the_master_and_are_answered
     );
     assert!(most < before + 16, "{before} before, {most} at most");
     workers.iter().for_each(|worker| send_signal(worker.pid, Signal::CONT));
-    assert_eq!(answers.join().expect("no panic"), count);
+    let tally = answers.join().expect("no panic");
+    assert_eq!(tally, Tally::of_answers(count as u64), "{:#?}", program.output());
     eventually("as many as before", || (master.descriptors().len() <= before).then_some(()));
     program.stop();
 }
