@@ -114,20 +114,33 @@ fn try_get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
 /// One request on a connection of its own from this address of the client's.
 ///
 /// # Panics
-/// If the connection cannot be made.
+/// If there is no socket for it.
 pub fn get_from(client: Ipv4Addr, address: SocketAddr, path: &str) -> Outcome {
+    let ask = || {
+        let mut stream = connect_from(client, address)?;
+        send_request(&mut stream, path)?;
+        read_answer(&mut stream)
+    };
+    sort(ask())
+}
+
+/// A connection from this address of the client's.
+///
+/// # Errors
+/// Those of `connect(2)`.
+///
+/// # Panics
+/// If there is no socket for it.
+pub fn connect_from(client: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
     let flags = SocketFlags::CLOEXEC;
     let socket =
         socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
     bind(&socket, &SocketAddr::from((client, 0))).expect("an address of loopback");
-    if let Err(error) = connect(&socket, &address) {
-        return sort(Err(error.into()));
-    }
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
-    let asked = send_request(&mut stream, path);
-    sort(asked.and_then(|()| read_answer(&mut stream)))
+    connect(&socket, &address)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// Sends a request that asks for the connection's end.

@@ -76,7 +76,7 @@ fn use_up(stream: TcpStream, pause: Duration, counts: &Counts, stop: &AtomicBool
         }
         let sent = stream.get_mut().write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n");
         match sent.and_then(|()| read_answer(&mut stream)) {
-            Ok(close) => {
+            Ok((_, close)) => {
                 count(&counts.answered);
                 if close {
                     count(&counts.told_to_close);
@@ -92,15 +92,22 @@ fn use_up(stream: TcpStream, pause: Duration, counts: &Counts, stop: &AtomicBool
     }
 }
 
-fn is_closed(stream: &TcpStream) -> bool {
+/// Whether the server has closed the connection, or sent something that nobody asked for.
+///
+/// # Panics
+/// If it is no socket.
+pub fn is_closed(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket");
     let peeked = stream.peek(&mut [0]);
     stream.set_nonblocking(false).expect("a socket");
     !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Reads head and body; returns whether the head says that this was the last answer.
-fn read_answer(stream: &mut BufReader<TcpStream>) -> io::Result<bool> {
+/// Reads head and body; returns the body, and whether the head says that this was the last answer.
+///
+/// # Errors
+/// Those of the socket; `UnexpectedEof` if it ends before the answer does.
+pub fn read_answer(stream: &mut BufReader<TcpStream>) -> io::Result<(Vec<u8>, bool)> {
     let (mut length, mut close) = (0, false);
     loop {
         let mut line = String::new();
@@ -118,5 +125,5 @@ fn read_answer(stream: &mut BufReader<TcpStream>) -> io::Result<bool> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    Ok(close)
+    Ok((body, close))
 }

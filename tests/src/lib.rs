@@ -12,6 +12,7 @@ pub mod events;
 pub mod foreign;
 pub mod keep_alive;
 mod output;
+pub mod pattern;
 pub mod proc;
 pub mod websocket;
 

@@ -107,7 +107,6 @@ pub(crate) fn run(
     let had_terminal = !process::terminal_is_gone();
     let report = Report::start(config.log).map_err(failed("thread"))?;
     warnings.into_iter().for_each(|warning| report.warn(warning));
-
     let (control, inbox) = control::channel().map_err(failed("eventfd"))?;
     let (duty, main_thread) = Duty::new(bell, job_control);
     let (board, scoreboard) = Scoreboard::create().map_err(failed("scoreboard"))?;

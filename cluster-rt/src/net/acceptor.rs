@@ -75,8 +75,8 @@ enum Nothing {
     Over,
     /// There is no descriptor for the next connection, which still waits.
     Exhausted,
-    /// This worker has as many as it may.
-    AtLimit,
+    /// This worker has as many as it may, which is this many.
+    AtLimit(u64),
     /// This worker has not taken its seat.
     NotSeated,
 }
@@ -84,8 +84,9 @@ enum Nothing {
 /// How soon `accept` looks again after this process had no descriptor for the next connection.
 const DESCRIPTOR_RETRY: Duration = Duration::from_millis(20);
 
-/// How soon `accept` looks whether a connection was closed that made this worker full.
-const LIMIT_LOOK: Duration = Duration::from_millis(10);
+/// How soon `accept` looks again after this worker was full, if no connection was closed before: those that
+/// poll leave a task behind each time, and these are not to become many.
+const LIMIT_LOOK: Duration = Duration::from_millis(100);
 
 impl Acceptor {
     pub(super) fn new(
@@ -194,8 +195,8 @@ impl Acceptor {
         if !*self.worker.seated.borrow() {
             return Ok(Err(Nothing::NotSeated));
         }
-        if self.limit.is_some_and(|limit| self.worker.accounts.active() >= limit) {
-            return Ok(Err(Nothing::AtLimit));
+        if let Some(limit) = self.limit.filter(|&limit| self.worker.accounts.active() >= limit) {
+            return Ok(Err(Nothing::AtLimit(limit)));
         }
         let expected = self.worker.accounts.expect();
         let accept = || socket::accept(door).map_err(io::Error::from);
@@ -281,7 +282,9 @@ async fn wait_for(nothing: Nothing, worker: &'static Current) {
     match nothing {
         Nothing::NotYet | Nothing::Over => {}
         Nothing::Exhausted => tokio::time::sleep(DESCRIPTOR_RETRY).await,
-        Nothing::AtLimit => tokio::time::sleep(LIMIT_LOOK).await,
+        Nothing::AtLimit(limit) => {
+            let _ = tokio::time::timeout(LIMIT_LOOK, worker.accounts.below(limit)).await;
+        }
         Nothing::NotSeated => {
             let mut seated = worker.seated.subscribe();
             // The sender is part of the worker, which lasts.

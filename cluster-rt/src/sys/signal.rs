@@ -1,6 +1,7 @@
 //! Signals of this process: handlers that only set a bit and ring, empty handlers, masks kept and restored.
 //!
-//! A handler does two things, both async-signal-safe: an atomic OR and a `write(2)` to an eventfd.
+//! A handler does three things, all async-signal-safe: it looks who else handles the signal, sets bits, and
+//! writes to an eventfd.
 //! Handlers rather than ignoring or blocking, since both of those are inherited by programs that the
 //! user starts, while `execve(2)` resets a handler; and a handler that user code installs with tokio
 //! calls ours after its own.
@@ -27,11 +28,14 @@ use crate::sys::wake::Wake;
 
 /// The signals that came since [`take`], a bit each.
 static CAME: AtomicU64 = AtomicU64::new(0);
+/// The signals that came while a handler of other code was installed, a bit each.
+static HEARD: AtomicU64 = AtomicU64::new(0);
 /// The eventfd that the handler writes to; -1 before [`ring_on`].
 static BELL: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn note(signal: libc::c_int) {
     let errno = Errno::last_raw();
+    note_who_heard(signal);
     CAME.fetch_or(1 << signal, Ordering::Release);
     let bell = BELL.load(Ordering::Acquire);
     if bell >= 0 {
@@ -43,7 +47,24 @@ extern "C" fn note(signal: libc::c_int) {
     Errno::set_raw(errno);
 }
 
-extern "C" fn nothing(_signal: libc::c_int) {}
+extern "C" fn nothing(signal: libc::c_int) {
+    let errno = Errno::last_raw();
+    note_who_heard(signal);
+    Errno::set_raw(errno);
+}
+
+/// A handler of this file is run although another is installed only if that one calls it. Async-signal-safe,
+/// since sigaction(2) is.
+fn note_who_heard(signal: libc::c_int) {
+    if handler_of(signal).is_some_and(is_foreign) {
+        HEARD.fetch_or(1 << signal, Ordering::Release);
+    }
+}
+
+/// Whether a handler that other code installed, and that calls ours as tokio's does, was run for `signal`.
+pub(crate) fn was_heard(signal: Signal) -> bool {
+    HEARD.load(Ordering::Acquire) & (1 << (signal as u32)) != 0
+}
 
 /// Lets the handlers of this process ring `wake` from now on.
 pub(crate) fn ring_on(wake: &Wake) -> io::Result<()> {
@@ -90,22 +111,26 @@ pub(crate) enum Disposition {
 
 /// The disposition of `signal` now.
 pub(crate) fn disposition(signal: Signal) -> Disposition {
+    match handler_of(signal as libc::c_int) {
+        None | Some(libc::SIG_DFL) => Disposition::Default,
+        Some(libc::SIG_IGN) => Disposition::Ignored,
+        Some(handler) if is_foreign(handler) => Disposition::Foreign,
+        Some(_) => Disposition::Ours,
+    }
+}
+
+/// The address of the handler of `signal`, or one of the two constants.
+fn handler_of(signal: libc::c_int) -> Option<libc::sighandler_t> {
     let mut current = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null new action only reads the old one (sigaction(2)), into memory of its size.
-    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), current.as_mut_ptr()) };
-    if result != 0 {
-        return Disposition::Default;
-    }
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), current.as_mut_ptr()) };
     // SAFETY: the call succeeded, so the kernel and libc have filled it in.
-    let handler = unsafe { current.assume_init() }.sa_sigaction;
-    match handler {
-        libc::SIG_DFL => Disposition::Default,
-        libc::SIG_IGN => Disposition::Ignored,
-        ours if ours == note as *const () as usize || ours == nothing as *const () as usize => {
-            Disposition::Ours
-        }
-        _ => Disposition::Foreign,
-    }
+    (result == 0).then(|| unsafe { current.assume_init() }.sa_sigaction)
+}
+
+fn is_foreign(handler: libc::sighandler_t) -> bool {
+    let ours = [note as *const () as usize, nothing as *const () as usize];
+    ![libc::SIG_DFL, libc::SIG_IGN].contains(&handler) && !ours.contains(&handler)
 }
 
 /// Every signal blocked on this thread until dropped, then the mask as it was: for the moments around

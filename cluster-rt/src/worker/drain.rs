@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     handoff,
@@ -241,11 +241,16 @@ pub(crate) struct Accounts {
     active: AtomicU64,
     /// Accepted and not yet read from.
     unread: AtomicU64,
+    /// Told when a connection closes and somebody waits for that, which is what the flag says: on the path
+    /// of every connection there is no lock.
+    closed: Notify,
+    awaited: AtomicBool,
 }
 
 impl Accounts {
     pub(super) fn new(row: &'static Row) -> Self {
-        Self { row, active: AtomicU64::new(0), unread: AtomicU64::new(0) }
+        let (active, unread) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { row, active, unread, closed: Notify::new(), awaited: AtomicBool::new(false) }
     }
 
     pub(super) fn row(&self) -> &'static Row {
@@ -256,6 +261,21 @@ impl Accounts {
         self.active.load(Ordering::Relaxed)
     }
 
+    /// Resolves when fewer than `limit` connections are open.
+    pub(crate) async fn below(&self, limit: u64) {
+        loop {
+            let closed = self.closed.notified();
+            tokio::pin!(closed);
+            closed.as_mut().enable();
+            // Both orders are needed: a close either sees the flag, or is seen by the look.
+            self.awaited.store(true, Ordering::SeqCst);
+            if self.active.load(Ordering::SeqCst) < limit {
+                return;
+            }
+            closed.await;
+        }
+    }
+
     fn add(&self) {
         self.active.fetch_add(1, Ordering::Relaxed);
         self.row.active.fetch_add(1, Ordering::Relaxed);
@@ -263,7 +283,10 @@ impl Accounts {
 
     fn remove(&self) {
         self.row.active.fetch_sub(1, Ordering::Relaxed);
-        self.active.fetch_sub(1, Ordering::Relaxed);
+        self.active.fetch_sub(1, Ordering::SeqCst);
+        if self.awaited.load(Ordering::SeqCst) && self.awaited.swap(false, Ordering::SeqCst) {
+            self.closed.notify_waiters();
+        }
     }
 
     fn unread(&self) -> u64 {

@@ -195,7 +195,8 @@ pub fn is_worker() -> bool {
 /// The order of a drain: [`accept`](crate::TcpListener::accept) returns the connections that were
 /// meant for this worker and then no more; when each of them has been read from (with
 /// `http::DrainLayer`: has closed), at the latest after one second, this future
-/// resolves; then a TERM, else an INT handler that was installed in this process is raised. The worker
+/// resolves; then a TERM, else an INT handler that was installed in this process is raised, unless
+/// that signal has come to it before, as when every process of the cluster gets it. The worker
 /// ends when `main` has returned and its connections are closed, and is killed after `grace`.
 ///
 /// In a process that is no worker the future never resolves.

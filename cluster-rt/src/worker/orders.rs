@@ -172,13 +172,16 @@ pub(super) fn look_after_drain(current: &Current, since: Instant) -> bool {
     raised
 }
 
-/// Shutdown code that waits for TERM, or INT, fires as it would in a plain program.
+/// Shutdown code that waits for TERM, or INT, fires as it would in a plain program: once, so not again if that
+/// signal has come to it already, as it does when every process of the cluster gets it.
 fn raise_user_handler(current: &Current) -> bool {
     let foreign = |signal| signal::disposition(signal) == Disposition::Foreign;
     let handled = [Signal::SIGTERM, Signal::SIGINT].into_iter().find(|&signal| foreign(signal));
-    if let Some(signal) = handled {
-        current.drain.observe();
+    let Some(signal) = handled else { return false };
+    current.drain.observe();
+    let raised = !signal::was_heard(signal);
+    if raised {
         signal::raise(signal);
     }
-    handled.is_some()
+    raised
 }

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each subject, a real program for each situation.
 
+mod acceptance;
 mod bad_input;
 mod blocking;
 mod branch;

@@ -34,8 +34,10 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// While connections are held with nobody available: how soon to try again.
 const HELD_RETRY: Duration = Duration::from_millis(5);
 
-/// While all workers have as many connections as they may, which only looking tells.
+/// While all workers have as many connections as they may, which only looking tells: the first looks, and
+/// those when it has been so for long. In between, an eighth of the time that it has been so.
 const LIMIT_LOOK: Duration = Duration::from_millis(10);
+const LIMIT_LOOK_LAST: Duration = Duration::from_millis(100);
 
 /// Accepted in one go before orders are looked at again.
 const ACCEPT_BATCH: usize = 64;
@@ -75,6 +77,8 @@ pub(super) struct Listening {
     /// closing at most the backlog.
     held: VecDeque<Connection>,
     paused_until: Option<Instant>,
+    /// Since when nobody has been available, as of the last round.
+    full_since: Option<Instant>,
     /// Since the order to close: until when handshakes on their way are waited for.
     closing: Option<Instant>,
     /// Some worker has the socket itself and accepts from it by means of its own.
@@ -98,6 +102,7 @@ impl Listening {
             group: None,
             held: VecDeque::new(),
             paused_until: None,
+            full_since: None,
             closing: None,
             shared: false,
             news: Vec::new(),
@@ -217,6 +222,8 @@ impl Listening {
 
     /// Hands over what is held, then what can be accepted.
     pub(super) fn dispatch(&mut self, now: Instant) {
+        let full_since = self.full_since.unwrap_or(now);
+        self.full_since = (!self.anybody_available(now)).then_some(full_since);
         if self.paused_until.is_some_and(|at| at > now) {
             return;
         }
@@ -324,7 +331,11 @@ impl Listening {
         // Everybody is full: somebody will have taken something soon, or be below its limit.
         let everybody_full =
             !self.doors.is_empty() && lanes().any(Lane::is_admitted) && !self.is_accepting(now);
-        let retry = if lanes().any(Lane::wants_room) { HELD_RETRY } else { LIMIT_LOOK };
+        let full_for = now.duration_since(self.full_since.unwrap_or(now));
+        let retry = match lanes().any(Lane::wants_room) {
+            true => HELD_RETRY,
+            false => (full_for / 8).clamp(LIMIT_LOOK, LIMIT_LOOK_LAST),
+        };
         let full = everybody_full.then_some(now + retry);
         let looks = lanes().filter_map(|lane| lane.next_look(now)).min();
         let group = self.group.as_ref().filter(|_| self.closing.is_none()).map(Group::next_look);

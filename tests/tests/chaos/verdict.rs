@@ -1,0 +1,99 @@
+//! What has to be true once faults stop: all is served, the tree of processes is exactly the expected one, the
+//! master's descriptors are those of the start, and nothing was lost but what dead workers had open.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use cluster_tests::{
+    Running,
+    client::{Outcome, Tally},
+    eventually, eventually_is, foreign,
+    proc::{self, Process},
+};
+
+use super::{
+    load::{Count, address_of, ask},
+    plan::{MORE_MAX, Plan},
+};
+
+/// The master's descriptors by kind, without the streams that it was given.
+pub(super) fn descriptors(program: &Running) -> BTreeMap<String, usize> {
+    let master = Process::look(program.pid()).expect("the master lives");
+    let mut kinds = BTreeMap::new();
+    for (number, target) in master.descriptors().into_iter().filter(|(number, _)| *number > 2) {
+        // The programs of this generation and of the first, which is deleted once another was deployed.
+        let kind = foreign::describe(&master, number, &target);
+        *kinds.entry(kind.trim_end_matches(" (deleted)").to_owned()).or_default() += 1;
+    }
+    kinds
+}
+
+/// Waits until the master has the descriptors that it had before. With the kernel's schedule the sockets of
+/// slots that are gone stay with their group, for the next worker there; as many as there ever were.
+pub(super) fn descriptors_are(program: &Running, before: &BTreeMap<String, usize>, plan: &Plan) {
+    const LISTENING: &str = "tcp listening";
+    eventually_is(before, || {
+        let mut now = descriptors(program);
+        let (had, has) = (before[LISTENING], now.entry(LISTENING.to_owned()).or_default());
+        if plan.schedule == "kernel" && (had..=had + MORE_MAX as usize).contains(has) {
+            *has = had;
+        }
+        now
+    });
+}
+
+/// Waits until every slot answers in this version.
+pub(super) fn all_slots_serve(address: SocketAddr, slots: u64, version: &str, count: &Count) {
+    for slot in 0..slots {
+        let expected = Outcome::Answered(format!("{version} {slot}"));
+        let mut client = 0;
+        eventually(&format!("{expected:?}"), || {
+            client += 1;
+            let outcome = ask(address_of(client), address, count, 64);
+            count.add(outcome.clone());
+            (outcome == expected).then_some(())
+        });
+    }
+}
+
+/// Waits until there are the master, one zygote and one worker in each slot, and no zombie.
+pub(super) fn tree_is_whole(program: &Running, slots: u64) {
+    let master = program.pid();
+    let last_word = |process: &Process| {
+        process.title.split_once(": ").map_or(String::new(), |(_, what)| what.to_owned())
+    };
+    let mut expected: Vec<String> = (0..slots).map(|slot| format!("worker {slot}")).collect();
+    expected.push("zygote".to_owned());
+    eventually_is(&expected, || {
+        // Zombies too, and whoever is of the group without being a child.
+        let mut all = proc::children_of(master);
+        let strays = program.processes().into_iter().filter(|p| p.parent != master);
+        all.extend(strays.filter(|process| process.pid != master));
+        let mut found: Vec<String> = all
+            .iter()
+            .map(|process| match (process.state, last_word(process)) {
+                ('Z', _) => format!("zombie {}", process.pid),
+                (_, zygote) if zygote.starts_with("zygote ") => "zygote".to_owned(),
+                (_, other) => other,
+            })
+            .collect();
+        found.sort();
+        found
+    });
+}
+
+/// Judges what came of all requests and messages, after the end of the cluster.
+pub(super) fn nothing_was_lost(program: &Running, tally: &Tally) {
+    program.wait_for_output();
+    let output = program.output();
+    let said = |text: &str| output.iter().filter(|line| line.contains(text)).collect::<Vec<_>>();
+    let (exits, lost) = program.exits();
+    let failed = tally.reset + tally.empty;
+    println!("{exits} workers ended with {lost} connections open; {tally:?}");
+    println!("{}", said("the master has ").last().map_or("few messages", |line| line));
+    assert_eq!(said("violation: "), Vec::<&String>::new());
+    assert_eq!(said("panicked"), Vec::<&String>::new());
+    assert_eq!(said("lines were not written"), Vec::<&String>::new());
+    assert_eq!(tally.hung, 0, "{tally:?}");
+    assert!(tally.other.is_empty(), "{tally:?}");
+    assert!(failed <= lost, "{} lost beyond the {lost} of the dead: {tally:?}", failed - lost);
+}
