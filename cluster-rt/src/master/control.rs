@@ -300,12 +300,13 @@ impl Control {
     /// Gives the supervisor an input, carries out what it decides, and tells.
     fn feed(&mut self, input: Input) {
         let mut inputs = vec![input];
-        let (mut events, mut end) = (Vec::new(), None);
+        let (mut events, mut answers, mut end) = (Vec::new(), Vec::new(), None);
         while let Some(input) = inputs.pop() {
             for action in self.parts.supervisor.step(input, Instant::now()) {
                 match action {
                     Action::Emit(event) => events.push(event),
                     Action::End { code } => end = Some(code),
+                    Action::Answer { order, outcome } => answers.push((order, outcome)),
                     action => self.carry_out(action),
                 }
             }
@@ -314,6 +315,18 @@ impl Control {
         self.note_slots();
         if !events.is_empty() {
             self.tell_all(&events);
+        }
+        // Whoever gave the order may look at once what has become of it.
+        for (order, outcome) in answers {
+            self.answer(order, outcome);
+        }
+        // Its last words are part of an answer.
+        for event in &events {
+            if let Event::ReloadFinished { generation } | Event::ReloadFailed { generation, .. } =
+                event
+            {
+                self.end_capture(*generation);
+            }
         }
         // After everything was told, since it closes the streams of events.
         if let Some(code) = end {
@@ -329,9 +342,6 @@ impl Control {
                     self.parts.hub.set_ready(*worker);
                 }
                 Event::Draining { worker, .. } => self.parts.hub.set_draining(*worker),
-                Event::ReloadFinished { generation } | Event::ReloadFailed { generation, .. } => {
-                    self.end_capture(*generation);
-                }
                 _ => {}
             }
             self.ledger.note(event);

@@ -58,7 +58,6 @@ impl Control {
                 }
             }
             Action::Look => self.look(),
-            Action::Answer { order, outcome } => self.answer(order, outcome),
             Action::OpenDispatch => self.parts.dispatcher.order(Order::Open),
             Action::CloseListeners => {
                 self.listeners.close();
@@ -66,7 +65,7 @@ impl Control {
             }
             Action::Warn(text) => self.parts.report.warn(text),
             // Told, and done, by the loop when everything else is.
-            Action::Emit(_) | Action::End { .. } => {}
+            Action::Emit(_) | Action::Answer { .. } | Action::End { .. } => {}
         }
     }
 
