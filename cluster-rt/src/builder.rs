@@ -64,7 +64,8 @@ const EXIT_PRELOAD: i32 = 70;
 /// ```
 ///
 /// Code before `run` executes in the master *and* in the zygote, from which the workers are forked;
-/// it must start no thread and open no socket. That is one reason to prefer the attribute.
+/// it must start no thread and open no socket. That is one reason to prefer the attribute. `run` takes the
+/// variables of `sd_listen_fds(3)` out of the environment, which no other thread may read meanwhile.
 ///
 /// Each option but the functions has an environment variable, `CLUSTER_` and its name in capitals, that
 /// is stronger than what is said here.
