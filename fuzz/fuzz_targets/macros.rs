@@ -32,6 +32,8 @@ mod message;
 mod options;
 #[path = "../../cluster-macros/src/recycle.rs"]
 mod recycle;
+#[path = "../../cluster-macros/src/services.rs"]
+mod services;
 #[path = "../../cluster-macros/src/value.rs"]
 mod value;
 

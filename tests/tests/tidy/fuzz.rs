@@ -27,6 +27,19 @@ fn every_fuzz_target_has_a_corpus_that_is_run() {
     assert_none("every fuzz target has a corpus that cargo test runs", &offences);
 }
 
+/// Which is built by a compiler of its own, not by `cargo test`.
+#[test]
+fn the_fuzz_target_of_the_macros_includes_all_their_files() {
+    let target = read("fuzz/fuzz_targets/macros.rs");
+    let modules = read("cluster-macros/src/lib.rs");
+    let modules = modules.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let missing: Vec<String> = modules
+        .filter(|module| !target.lines().any(|line| line == format!("mod {module};")))
+        .map(str::to_owned)
+        .collect();
+    assert_none("fuzz/fuzz_targets/macros.rs includes every file of cluster-macros", &missing);
+}
+
 fn corpus_offences(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return vec![format!("{}: is not there", folder.display())];
