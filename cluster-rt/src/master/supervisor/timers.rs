@@ -169,7 +169,11 @@ impl Supervisor {
             }
             Timer::SpawnSuccessor { slot } => self.spawn_successor(slot, now, out),
             Timer::TrialOver { slot } => self.promote(slot, now, out),
-            Timer::RenewAgain { slot } => self.seats[slot].not_before = None,
+            Timer::RenewAgain { slot } => {
+                if let Some(seat) = self.seats.get_mut(slot) {
+                    seat.not_before = None;
+                }
+            }
             Timer::StartZygote { generation } => self.exec_zygote(generation, now, out),
             Timer::ZygoteOverdue { generation } => self.zygote_overdue(generation, out),
             Timer::Look => self.look(now, out),
