@@ -2,7 +2,7 @@
 //! a descriptor goes with by itself.
 //!
 //! Bookkeeping only; its bound is its owner's to keep. Bytes come out in the order in which they went
-//! in, and a piece is freed as soon as it is out. A descriptor that the kernel refuses holds up what is
+//! in, and a piece is freed as soon as it is out, but for the memory of one, which serves the next. A descriptor that the kernel refuses holds up what is
 //! behind it for [`PATIENCE`] at most; then its frame goes without it, and says so.
 
 use std::{
@@ -75,6 +75,9 @@ impl Piece {
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     queue: VecDeque<Piece>,
+    /// Of a batch that is out, at most [`PIECE_BYTES`]: a stream of messages would have the system map new
+    /// memory for every batch.
+    spare: Vec<u8>,
     /// How much of the first piece is out.
     out: usize,
     bytes: usize,
@@ -103,7 +106,9 @@ impl Pieces {
             parcel => {
                 let frame = parcel.bytes();
                 if !self.join(frame) {
-                    self.add(Piece::Batch(frame.to_vec()));
+                    let mut batch = std::mem::take(&mut self.spare);
+                    batch.extend_from_slice(frame);
+                    self.add(Piece::Batch(batch));
                 }
             }
         }
@@ -111,8 +116,10 @@ impl Pieces {
 
     /// Takes a frame that is nobody else's.
     pub(crate) fn push_owned(&mut self, frame: Vec<u8>) {
-        if frame.len() >= SHARED_BYTES_MIN || !self.join(&frame) {
+        if frame.len() >= SHARED_BYTES_MIN {
             self.add(Piece::Batch(frame));
+        } else {
+            self.push(&Parcel::Small(&frame));
         }
     }
 
@@ -126,6 +133,12 @@ impl Pieces {
     fn join(&mut self, frame: &[u8]) -> bool {
         match self.queue.back_mut() {
             Some(Piece::Batch(batch)) if batch.len() + frame.len() <= PIECE_BYTES => {
+                let length = batch.len() + frame.len();
+                if length > batch.capacity() {
+                    // As a vector does, but no more than it can need.
+                    let most = length.max(2 * batch.capacity()).min(PIECE_BYTES);
+                    batch.reserve_exact(most - batch.len());
+                }
                 batch.extend_from_slice(frame);
                 self.bytes += frame.len();
                 true
@@ -164,7 +177,12 @@ impl Pieces {
             self.refused = None;
         }
         if self.queue.front().is_none_or(|piece| self.out >= piece.bytes().len()) {
-            self.queue.pop_front();
+            if let Some(Piece::Batch(mut batch)) = self.queue.pop_front() {
+                if (self.spare.capacity()..=PIECE_BYTES).contains(&batch.capacity()) {
+                    batch.clear();
+                    self.spare = batch;
+                }
+            }
             self.out = 0;
         }
         fd

@@ -12,6 +12,7 @@ use super::{
     Address, Mailbox,
     office::{Office, encode},
     post::{Post, Way},
+    sending::Sending,
     shape::fingerprint,
 };
 use crate::{
@@ -166,4 +167,50 @@ fn a_deadline_is_kept_without_a_runtime_and_leaves_nothing() {
     office.expire(Instant::now() + Duration::from_secs(1));
     assert!(answer.try_recv().is_ok());
     assert_eq!(office.next_deadline(), None);
+}
+
+/// A runtime as a worker has.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
+}
+
+#[test]
+fn who_receives_or_sends_on_and_on_lets_others_run() {
+    const MANY: usize = 1000;
+    let (office, now) = (office(), Instant::now());
+    let mut mailbox = Mailbox::<News>::open(Some(office));
+    for _ in 0..MANY {
+        come(office, Kind::Message, &News(vec![]), now).expect("room");
+    }
+    runtime().block_on(async {
+        let turns = || tokio::spawn(async { tokio::task::yield_now().await });
+        let other = turns();
+        for _ in 0..MANY {
+            mailbox.recv().await.expect("it came").expect("ours");
+        }
+        assert!(other.is_finished(), "while it received");
+        let other = turns();
+        for _ in 0..MANY {
+            Sending::start(office, vec![0; 64]).await.expect("room");
+        }
+        assert!(other.is_finished(), "while it sent");
+    });
+}
+
+#[test]
+fn a_wait_without_await_needs_no_turn_of_the_scheduler() {
+    let office = office();
+    runtime().block_on(async {
+        while tokio::task::coop::has_budget_remaining() {
+            tokio::task::coop::consume_budget().await;
+        }
+        // Both with room and without.
+        while let Some(room) = office.post().try_room(&vec![0; 1 << 20].into()) {
+            office.post().push(vec![0; 1 << 20].into(), room);
+        }
+        let taker = std::thread::spawn(|| while office.post().take(&mut [0; 1 << 16]).0 > 0 {});
+        Sending::start(office, vec![0; 1 << 20]).wait().expect("room in the end");
+        Sending::start(office, vec![]).wait().expect("room");
+        taker.join().expect("it took");
+    });
 }

@@ -14,11 +14,13 @@ use std::{
 };
 
 use futures_core::Stream;
+use tokio::task::coop;
 
 use super::{
     Address, ClusterMessage,
     decoding::decode,
-    inbox::{Enclosed, Entry, Letter, Tray},
+    inbox::Subscription,
+    letter::{Enclosed, Entry, Letter},
     office::Office,
     reply::Reply,
     shape::fingerprint,
@@ -53,9 +55,10 @@ pub struct Mail<M> {
 /// for the next one.
 pub struct Mailbox<M> {
     /// `None` in a process that is part of no cluster.
-    office: Option<&'static Office>,
+    place: Option<(&'static Office, Subscription)>,
     name: &'static str,
-    tray: Arc<Tray>,
+    /// Of the messages that can be read.
+    fingerprint: u64,
     /// Taken from the tray and not yet returned.
     batch: VecDeque<Entry>,
     message: PhantomData<fn() -> M>,
@@ -63,8 +66,9 @@ pub struct Mailbox<M> {
 
 impl<M: ClusterMessage> Mailbox<M> {
     pub(super) fn open(office: Option<&'static Office>) -> Self {
-        let tray = office.map(|office| office.inbox().subscribe(M::NAME)).unwrap_or_default();
-        Self { office, name: M::NAME, tray, batch: VecDeque::new(), message: PhantomData }
+        let place = office.map(|office| (office, office.inbox().subscribe(M::NAME)));
+        let (name, fingerprint) = (M::NAME, fingerprint::<M>());
+        Self { place, name, fingerprint, batch: VecDeque::new(), message: PhantomData }
     }
 
     /// The next message; `None` when no more can come: the cluster has ended, or this process is not
@@ -77,6 +81,10 @@ impl<M: ClusterMessage> Mailbox<M> {
     ///
     /// # Cancel safety
     /// Cancel-safe: a message that was not returned is returned by the next call.
+    ///
+    /// # Other tasks
+    /// A task that receives on and on lets the others of its thread run, as with tokio's own channels
+    /// ([`tokio::task::coop`]).
     pub async fn recv(&mut self) -> Option<Result<Mail<M>, Error>> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
@@ -86,19 +94,47 @@ impl<M: ClusterMessage> Mailbox<M> {
     /// # Errors
     /// As for [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Option<Result<Mail<M>, Error>> {
-        let office = self.office?;
-        if self.batch.is_empty() && self.tray.try_next(&mut self.batch) {
+        let (office, subscription) = self.place?;
+        if self.batch.is_empty() && office.inbox().try_next(subscription, &mut self.batch) {
             office.room_made();
         }
-        Some(read(office, self.batch.pop_front()?))
+        let entry = self.batch.pop_front()?;
+        Some(self.read(office, entry))
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Mail<M>, Error>>> {
-        let Some(office) = self.office else { return Poll::Ready(None) };
-        if self.batch.is_empty() && ready!(self.tray.poll(&mut self.batch, cx)) {
-            office.room_made();
+        let Some((office, subscription)) = self.place else { return Poll::Ready(None) };
+        let coop = ready!(coop::poll_proceed(cx));
+        if self.batch.is_empty() {
+            let waited = ready!(office.inbox().poll(subscription, &mut self.batch, cx));
+            if waited {
+                office.room_made();
+            }
         }
-        Poll::Ready(self.batch.pop_front().map(|entry| read(office, entry)))
+        coop.made_progress();
+        let entry = self.batch.pop_front();
+        Poll::Ready(entry.map(|entry| self.read(office, entry)))
+    }
+
+    /// A message out of an entry.
+    fn read(&self, office: &Office, entry: Entry) -> Result<Mail<M>, Error> {
+        let failed = |cause| Err(Error::new("receive", format!("`{}`", M::NAME), cause));
+        let Letter { from, fingerprint, generation, payload, enclosed, back } = match entry {
+            Entry::Letter(letter) => letter,
+            Entry::Missed(count) => return failed(Cause::Lagged(count)),
+        };
+        let from = Address::of_sender(from);
+        let failed =
+            |cause| Err(Error::new("receive", format!("`{}` from {from}", M::NAME), cause));
+        if fingerprint != self.fingerprint {
+            office.unread(M::NAME, generation, true);
+            return failed(Cause::Foreign { theirs: generation, ours: office.generation() });
+        }
+        let Ok(fd) = own(enclosed) else { return failed(Cause::DescriptorLost) };
+        match decode(&payload) {
+            Ok(body) => Ok(Mail { from, body, reply: Reply::new(back), fd }),
+            Err(what) => failed(Cause::Serde(what)),
+        }
     }
 }
 
@@ -112,8 +148,8 @@ impl<M: ClusterMessage> Stream for Mailbox<M> {
 
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
-        if let Some(office) = self.office {
-            office.inbox().unsubscribe(self.name, &self.tray);
+        if let Some((office, subscription)) = self.place {
+            office.inbox().unsubscribe(subscription);
             // Whoever waits for room in it waits for nothing now.
             office.room_made();
         }
@@ -123,26 +159,6 @@ impl<M> Drop for Mailbox<M> {
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// A message out of an entry.
-fn read<M: ClusterMessage>(office: &Office, entry: Entry) -> Result<Mail<M>, Error> {
-    let failed = |cause| Err(Error::new("receive", format!("`{}`", M::NAME), cause));
-    let Letter { from, fingerprint: theirs, generation, payload, enclosed, back } = match entry {
-        Entry::Letter(letter) => letter,
-        Entry::Missed(count) => return failed(Cause::Lagged(count)),
-    };
-    let from = Address::of_sender(from);
-    let failed = |cause| Err(Error::new("receive", format!("`{}` from {from}", M::NAME), cause));
-    if theirs != fingerprint::<M>() {
-        office.unread(M::NAME, generation, true);
-        return failed(Cause::Foreign { theirs: generation, ours: office.generation() });
-    }
-    let Ok(fd) = own(enclosed) else { return failed(Cause::DescriptorLost) };
-    match decode(&payload) {
-        Ok(body) => Ok(Mail { from, body, reply: Reply::new(back), fd }),
-        Err(what) => failed(Cause::Serde(what)),
     }
 }
 

@@ -11,6 +11,8 @@ mod decoding;
 mod delivery_tests;
 mod ended;
 mod inbox;
+mod kept;
+mod letter;
 mod mailbox;
 pub(crate) mod office;
 pub(crate) mod post;
@@ -25,6 +27,7 @@ mod shapes_of_std;
 pub(crate) mod specimen;
 #[cfg(test)]
 mod tests;
+mod tray;
 mod unread;
 
 use serde::{Serialize, de::DeserializeOwned};

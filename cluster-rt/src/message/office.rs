@@ -14,18 +14,34 @@ use super::{
     address::Address,
     asked::Asked,
     ended::Ended,
-    inbox::{Enclosed, Inbox, Letter},
+    inbox::{Feed, Inbox},
+    letter::{Enclosed, Letter},
     post::Post,
     reply::Return,
     unread::Unread,
 };
 use crate::{
     error::{Cause, Error},
-    mail::{self, Enclosure, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place},
+    mail::{
+        self, Enclosure, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place,
+        incoming::Incoming,
+    },
     sys::{passing::Passing, wake::Wake},
 };
 
 static OFFICE: OnceLock<Office> = OnceLock::new();
+
+/// How many messages are taken in under one lock of the inbox, for which a mailbox may wait meanwhile.
+const RUN_MAX: usize = 64;
+
+/// What keeps a process from taking in what has come.
+#[derive(Debug)]
+pub(crate) enum Hindrance {
+    /// A mailbox is full: when to try again at the latest.
+    Full(Instant),
+    /// What came is no frame; says what is wrong with it.
+    Garbage(String),
+}
 
 /// Whether anybody can be there, as far as this process knows; the reason if not.
 pub(crate) type Reach = Box<dyn Fn(Place) -> Result<(), &'static str> + Send + Sync>;
@@ -166,49 +182,110 @@ impl Office {
         fd: &mut Option<Passing>,
         now: Instant,
     ) -> Result<(), Instant> {
+        if is_letter(frame) {
+            return self.feed(|feed| self.offer(feed, frame, fd, now));
+        }
+        self.notice(frame);
+        Ok(())
+    }
+
+    /// Takes in every whole frame of `incoming`.
+    ///
+    /// # Errors
+    /// What keeps it from that. The frame in front is then the one that it is about.
+    pub(crate) fn receive_all(
+        &'static self,
+        incoming: &mut Incoming,
+        now: Instant,
+    ) -> Result<(), Hindrance> {
+        while self.feed(|feed| self.receive_run(feed, incoming, now))? {
+            let Some((frame, bytes, _)) = incoming.frame().map_err(Hindrance::Garbage)? else {
+                return Ok(());
+            };
+            let length = bytes.len();
+            if !is_letter(&frame) {
+                self.notice(&frame);
+                incoming.consume(length);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in messages under one lock, until something else comes or they are many; whether anything may
+    /// follow.
+    fn receive_run(
+        &'static self,
+        feed: &mut Feed<'_>,
+        incoming: &mut Incoming,
+        now: Instant,
+    ) -> Result<bool, Hindrance> {
+        for _ in 0..RUN_MAX {
+            let Some((frame, bytes, fd)) = incoming.frame().map_err(Hindrance::Garbage)? else {
+                return Ok(false);
+            };
+            let length = bytes.len();
+            if !is_letter(&frame) {
+                break;
+            }
+            self.offer(feed, &frame, fd, now).map_err(Hindrance::Full)?;
+            incoming.consume(length);
+        }
+        Ok(true)
+    }
+
+    fn feed<R>(&self, feeder: impl FnOnce(&mut Feed<'_>) -> R) -> R {
+        let (result, forgotten) = self.inbox.feed(feeder);
+        for (name, letter) in forgotten {
+            self.count_unknown(&name, letter.generation);
+        }
+        result
+    }
+
+    fn offer(
+        &'static self,
+        feed: &mut Feed<'_>,
+        frame: &Frame<'_>,
+        fd: &mut Option<Passing>,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        let Head { kind, from, request, fingerprint, generation, .. } = frame.head;
+        feed.offer(frame, now, || Letter {
+            from,
+            fingerprint,
+            generation,
+            payload: frame.payload.into(),
+            enclosed: match (frame.enclosure, fd.take()) {
+                (Enclosure::Nothing, _) => Enclosed::Nothing,
+                (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
+                (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
+            },
+            back: (kind == Kind::Request).then(|| Arc::new(Return::new(self, from, request))),
+        })
+    }
+
+    /// Takes in a frame that is for no mailbox's user.
+    fn notice(&self, frame: &Frame<'_>) {
         let Head { kind, from, request, fingerprint, generation, .. } = frame.head;
         match kind {
-            Kind::Message | Kind::Request => {
-                let dropped = self.inbox.offer(frame, now, || Letter {
-                    from,
-                    fingerprint,
-                    generation,
-                    payload: frame.payload.into(),
-                    enclosed: match (frame.enclosure, fd.take()) {
-                        (Enclosure::Nothing, _) => Enclosed::Nothing,
-                        (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
-                        (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
-                    },
-                    back: (kind == Kind::Request)
-                        .then(|| Arc::new(Return::new(self, from, request))),
-                })?;
-                for (name, theirs) in dropped {
-                    self.count_unknown(&name, theirs);
-                }
-                Ok(())
-            }
-            Kind::Reply => {
-                self.asked.answer(request, fingerprint, generation, frame.payload);
-                Ok(())
-            }
+            Kind::Reply => self.asked.answer(request, fingerprint, generation, frame.payload),
             Kind::Failed => {
                 let byte = frame.payload.first().copied().unwrap_or_default();
                 self.asked.fail(request, Failure::of_byte(byte));
-                Ok(())
             }
-            Kind::Lagged => {
-                self.inbox.missed(frame.name, request);
-                Ok(())
-            }
+            Kind::Lagged => self.feed(|feed| feed.missed(frame.name, request)),
             Kind::Ended => {
                 if let Place::Worker(worker) = from {
                     self.ended.add(worker);
                 }
-                Ok(())
             }
-            Kind::Abandoned | Kind::Foreign => Ok(()),
+            Kind::Message | Kind::Request | Kind::Abandoned | Kind::Foreign => {}
         }
     }
+}
+
+/// Whether a frame is for mailboxes.
+fn is_letter(frame: &Frame<'_>) -> bool {
+    matches!(frame.head.kind, Kind::Message | Kind::Request)
 }
 
 /// A frame with `value` as its payload.

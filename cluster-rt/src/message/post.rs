@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::io::Errno;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     mail::{self, DESCRIPTOR_BYTES, Enclosure, WAITING_BYTES_MAX, pieces::Pieces},
@@ -26,7 +26,7 @@ const BURST_INTERVAL: Duration = Duration::from_micros(20);
 pub(crate) struct Post {
     queue: Mutex<Queue>,
     /// Bytes for which there is room.
-    room: Arc<Semaphore>,
+    room: Semaphore,
     /// Of the thread that takes what is queued.
     wake: Wake,
     way: Way,
@@ -70,30 +70,30 @@ impl Queue {
 }
 
 /// Room for one frame.
-pub(super) type Room = OwnedSemaphorePermit;
+pub(super) type Room<'a> = SemaphorePermit<'a>;
 
 impl Post {
     pub(crate) fn new(wake: Wake, way: Way) -> Self {
-        let room = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+        let room = Semaphore::new(WAITING_BYTES_MAX);
         Self { queue: Mutex::default(), room, wake, way }
     }
 
     /// Room for a letter, now; `None` if there is none or others wait for it.
-    pub(super) fn try_room(&self, letter: &Sealed) -> Option<Room> {
-        Arc::clone(&self.room).try_acquire_many_owned(letter.charge()).ok()
+    pub(super) fn try_room(&self, letter: &Sealed) -> Option<Room<'_>> {
+        self.room.try_acquire_many(letter.charge()).ok()
     }
 
     /// Room for a letter, when those who asked before have theirs.
     pub(super) fn room(
         &self,
         letter: &Sealed,
-    ) -> impl Future<Output = Option<Room>> + Send + use<> {
-        let (room, charge) = (Arc::clone(&self.room), letter.charge());
-        async move { room.acquire_many_owned(charge).await.ok() }
+    ) -> impl Future<Output = Option<Room<'_>>> + Send + use<'_> {
+        let charge = letter.charge();
+        async move { self.room.acquire_many(charge).await.ok() }
     }
 
     /// Queues a user's letter.
-    pub(super) fn push(&self, letter: Sealed, room: Room) {
+    pub(super) fn push(&self, letter: Sealed, room: Room<'_>) {
         let charged = room.num_permits();
         room.forget();
         self.append(letter, charged);

@@ -8,10 +8,12 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Wake, Waker, ready},
     thread::{self, Thread},
     time::Instant,
 };
+
+use tokio::task::coop;
 
 use super::{
     office::Office,
@@ -27,6 +29,10 @@ use crate::error::Error;
 ///
 /// # Cancel safety
 /// Dropped before it resolved, the message may or may not have been sent; it is never sent in part.
+///
+/// # Other tasks
+/// A task that sends on and on lets the others of its thread run, as with tokio's own channels
+/// ([`tokio::task::coop`]).
 #[must_use = "a message waits for room in the outbox, and errors are told, when its future is awaited"]
 pub struct Sending(State);
 
@@ -35,7 +41,7 @@ enum State {
     Waiting {
         office: &'static Office,
         letter: Option<Sealed>,
-        room: Pin<Box<dyn Future<Output = Option<Room>> + Send>>,
+        room: Pin<Box<dyn Future<Output = Option<Room<'static>>> + Send>>,
     },
 }
 
@@ -76,8 +82,12 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
+            State::Done(result) if result.is_some() => {
+                ready!(coop::poll_proceed(cx)).made_progress();
+                Poll::Ready(result.take().unwrap_or(Ok(())))
+            }
             // Polled again after it was done: it stays done.
-            State::Done(result) => Poll::Ready(result.take().unwrap_or(Ok(()))),
+            State::Done(_) => Poll::Ready(Ok(())),
             State::Waiting { office, letter, room } => {
                 let Poll::Ready(room) = room.as_mut().poll(cx) else { return Poll::Pending };
                 // `None` if the outbox were closed, which it never is.
@@ -109,7 +119,8 @@ impl Wake for Unpark {
 
 /// Runs a future on this thread; `None` at the deadline.
 pub(super) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
-    let mut future = pin!(future);
+    // In a task that has used up its budget tokio's own futures wait for the scheduler, which this holds up.
+    let mut future = pin!(coop::unconstrained(future));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     loop {

@@ -7,7 +7,12 @@
 #[cfg(test)]
 mod random_tests;
 
-use std::{any::TypeId, cell::RefCell, collections::HashMap};
+use std::{
+    any::TypeId,
+    cell::RefCell,
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 /// A type whose layout can be told from that of another version of it.
 ///
@@ -73,7 +78,26 @@ pub const fn hash(text: &str) -> u64 {
 thread_local! {
     /// By type, because a `static` inside a generic function is one for all its instantiations. For
     /// each thread, so that sending takes no lock.
-    static KNOWN: RefCell<HashMap<TypeId, u64>> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<HashMap<TypeId, u64, BuildHasherDefault<AsItIs>>> = RefCell::default();
+}
+
+/// For what is a hash already, as a `TypeId` is: it is looked up for each message that is sent.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 ^= hash;
+    }
+
+    /// Nothing promises that a `TypeId` hashes itself as one number.
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = Fnv(self.0).bytes(bytes).0;
+    }
 }
 
 /// The number that tells the layout of `T` from others; the graph is walked once in each thread.

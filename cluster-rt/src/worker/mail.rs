@@ -23,7 +23,7 @@ use crate::{
     mail::{Place, incoming::Incoming},
     message::{
         MAIN_SERVICE, NO_SERVICE,
-        office::{self, Office, Reach},
+        office::{self, Hindrance, Office, Reach},
         post::{Post, Way},
     },
     sys::{
@@ -155,22 +155,13 @@ impl Carrying {
                 Ok(0) | Err(_) => self.reads = None,
             }
         }
-        let now = Instant::now();
-        loop {
-            let (frame, length, fd) = match self.incoming.frame() {
-                Ok(Some((frame, bytes, fd))) => (frame, bytes.len(), fd),
-                Ok(None) => return,
-                Err(what) => {
-                    complain(&format!("worker {}: garbage on its mail lane: {what}", self.worker));
-                    self.reads = None;
-                    return;
-                }
-            };
-            if let Err(until) = self.office.receive(&frame, fd, now) {
-                self.full_until = Some(until);
-                return;
+        match self.office.receive_all(&mut self.incoming, Instant::now()) {
+            Ok(()) => {}
+            Err(Hindrance::Full(until)) => self.full_until = Some(until),
+            Err(Hindrance::Garbage(what)) => {
+                complain(&format!("worker {}: garbage on its mail lane: {what}", self.worker));
+                self.reads = None;
             }
-            self.incoming.consume(length);
         }
     }
 }
