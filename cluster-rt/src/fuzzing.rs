@@ -60,14 +60,18 @@ fn mail_in_pieces(stream: &[u8], step: usize) -> Vec<String> {
         assert_eq!(filled, Ok(piece.len()));
         assert!(held <= 2 * stream.len() + 2 * PIECE_BYTES, "{held} bytes for {}", stream.len());
         loop {
-            match incoming.frame() {
+            match incoming.run() {
                 Ok(None) => break,
-                Ok(Some((frame, bytes, _))) => {
-                    let mut written = frame.head.encode(frame.name, frame.payload);
-                    set_enclosure(&mut written, frame.enclosure);
-                    assert!(written == bytes, "a frame is written otherwise than it was read");
-                    told.push(format!("{frame:?}"));
-                    let count = bytes.len();
+                Ok(Some((run, _))) => {
+                    let mut again = Vec::new();
+                    for frame in run.frames() {
+                        let mut written = frame.head.encode(frame.name, frame.payload);
+                        set_enclosure(&mut written, frame.enclosure);
+                        again.extend(written);
+                        told.push(format!("{frame:?}"));
+                    }
+                    assert!(again == run.bytes, "frames are written otherwise than they were read");
+                    let count = run.bytes.len();
                     incoming.consume(count);
                 }
                 // Whoever sent it is read no more.

@@ -2,14 +2,17 @@
 //!
 //! Does no I/O and knows no message type: a payload is bytes. Decoding never panics and never
 //! allocates; a frame that declares more than [`MESSAGE_BYTES_MAX`] is refused as soon as its length is
-//! seen. [`incoming`] cuts bytes into frames, [`pieces`] queues frames, [`patience`] decides for whom others
-//! wait.
+//! seen. [`incoming`] cuts bytes into frames, [`run`] takes those together that are alike, [`pieces`] queues
+//! frames, [`patience`] decides for whom others wait.
 
 pub(crate) mod incoming;
 pub(crate) mod patience;
 pub(crate) mod pieces;
 #[cfg(test)]
 mod random_tests;
+pub(crate) mod run;
+#[cfg(test)]
+mod tests;
 
 use crate::id::WorkerId;
 
@@ -29,8 +32,20 @@ pub(crate) const DESCRIPTOR_BYTES: usize = WAITING_BYTES_MAX / 64;
 /// What one process may have asked and not yet heard of; a bound on the master's table.
 pub(crate) const OPEN_REQUESTS_MAX: usize = 16 * 1024;
 
-/// Length, kind, enclosure, two places, request, fingerprint, generation, length of the name.
-const HEAD_BYTES: usize = 4 + 1 + 1 + 9 + 9 + 8 + 8 + 4 + 1;
+// Where each part of a frame's head is; the length of the whole frame comes first.
+const KIND_AT: usize = 4;
+const ENCLOSURE_AT: usize = KIND_AT + 1;
+const FROM_AT: usize = ENCLOSURE_AT + 1;
+const TO_AT: usize = FROM_AT + PLACE_BYTES;
+const REQUEST_AT: usize = TO_AT + PLACE_BYTES;
+const FINGERPRINT_AT: usize = REQUEST_AT + 8;
+const GENERATION_AT: usize = FINGERPRINT_AT + 8;
+const NAME_LENGTH_AT: usize = GENERATION_AT + 4;
+const HEAD_BYTES: usize = NAME_LENGTH_AT + 1;
+
+/// What kind of place, and its number.
+const PLACE_BYTES: usize = 1 + 8;
+
 const FRAME_BYTES_MAX: usize = HEAD_BYTES + NAME_BYTES_MAX + MESSAGE_BYTES_MAX;
 
 /// What is at either end of a message.
@@ -145,19 +160,20 @@ impl Head {
     /// hold, so whoever encodes a user's message checks it first.
     pub(crate) fn begin(&self, name: &str) -> Vec<u8> {
         let name = &name.as_bytes()[..name.len().min(NAME_BYTES_MAX)];
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + name.len() + 64);
-        bytes.extend([0; 4]);
-        bytes.extend([kind_byte(self.kind), 0]);
-        for place in [self.from, self.to] {
+        let mut head = [0; HEAD_BYTES];
+        head[KIND_AT] = kind_byte(self.kind);
+        for (at, place) in [(FROM_AT, self.from), (TO_AT, self.to)] {
             let (tag, number) = place_bytes(place);
-            bytes.push(tag);
-            bytes.extend(number.to_le_bytes());
+            head[at] = tag;
+            set(&mut head, at + 1, number.to_le_bytes());
         }
-        bytes.extend(self.request.to_le_bytes());
-        bytes.extend(self.fingerprint.to_le_bytes());
-        bytes.extend(self.generation.to_le_bytes());
-        bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-        bytes.extend(name);
+        set(&mut head, REQUEST_AT, self.request.to_le_bytes());
+        set(&mut head, FINGERPRINT_AT, self.fingerprint.to_le_bytes());
+        set(&mut head, GENERATION_AT, self.generation.to_le_bytes());
+        head[NAME_LENGTH_AT] = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + name.len() + 64);
+        bytes.extend_from_slice(&head);
+        bytes.extend_from_slice(name);
         bytes
     }
 
@@ -197,16 +213,19 @@ impl Head {
     }
 }
 
+fn set<const N: usize>(head: &mut [u8], at: usize, bytes: [u8; N]) {
+    head[at..at + N].copy_from_slice(&bytes);
+}
+
 /// Completes a frame: its length is known now.
 pub(crate) fn end(bytes: &mut [u8]) {
     let total = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    bytes[..4].copy_from_slice(&total.to_le_bytes());
+    set(bytes, 0, total.to_le_bytes());
 }
 
 /// Says in an encoded frame what comes with it.
 pub(crate) fn set_enclosure(bytes: &mut [u8], enclosure: Enclosure) {
-    const AT: usize = 4 + 1;
-    bytes[AT] = match enclosure {
+    bytes[ENCLOSURE_AT] = match enclosure {
         Enclosure::Nothing => 0,
         Enclosure::Descriptor => 1,
         Enclosure::Lost => 2,
@@ -215,8 +234,7 @@ pub(crate) fn set_enclosure(bytes: &mut [u8], enclosure: Enclosure) {
 
 /// Gives an encoded frame the number of its request.
 pub(crate) fn set_request(bytes: &mut [u8], request: u64) {
-    const AT: usize = 4 + 1 + 1 + 9 + 9;
-    bytes[AT..AT + 8].copy_from_slice(&request.to_le_bytes());
+    set(bytes, REQUEST_AT, request.to_le_bytes());
 }
 
 /// The frame at the beginning of `bytes` and its length; `None` if it is not all there.
@@ -230,64 +248,62 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String>
         return Err(format!("a frame of {total} bytes"));
     }
     let Some(frame) = bytes.get(..total) else { return Ok(None) };
-    // Everything from here on is within `frame`, which has at least HEAD_BYTES.
-    let mut rest = Rest(&frame[4..]);
-    let kind = rest.byte();
-    let kind = kind_of(kind).ok_or_else(|| format!("a frame of kind {kind}"))?;
-    let enclosure = match rest.byte() {
+    // There are so many bytes: `total` was looked at.
+    let Some((head, rest)) = frame.split_first_chunk::<HEAD_BYTES>() else { return Ok(None) };
+    let kind = kind_of(head[KIND_AT]).ok_or_else(|| unknown("kind", head[KIND_AT]))?;
+    let enclosure = match head[ENCLOSURE_AT] {
         0 => Enclosure::Nothing,
         1 => Enclosure::Descriptor,
         2 => Enclosure::Lost,
-        other => return Err(format!("a frame with an enclosure of kind {other}")),
+        other => return Err(unknown("enclosure", other)),
     };
-    let (from, to) = (rest.place()?, rest.place()?);
+    let from = place_of(head[FROM_AT], number(head, FROM_AT + 1))?;
+    let to = place_of(head[TO_AT], number(head, TO_AT + 1))?;
     if enclosure != Enclosure::Nothing && (kind != Kind::Message || to.is_many()) {
         return Err("a descriptor with what cannot have one".to_owned());
     }
-    let (request, fingerprint) = (rest.u64(), rest.u64());
-    let generation = u32::from_le_bytes(rest.array());
-    let length = usize::from(rest.byte());
     let (name, payload) = rest
-        .0
-        .split_at_checked(length)
-        .ok_or_else(|| format!("a name of {length} bytes in a frame of {total}"))?;
+        .split_at_checked(usize::from(head[NAME_LENGTH_AT]))
+        .ok_or_else(|| format!("a name of {} bytes in a frame of {total}", head[NAME_LENGTH_AT]))?;
     let name = std::str::from_utf8(name).map_err(|_| "a name that is no UTF-8".to_owned())?;
+    let (request, fingerprint) = (number(head, REQUEST_AT), number(head, FINGERPRINT_AT));
+    let generation = u32::from_le_bytes(array(head, GENERATION_AT));
     let head = Head { kind, from, to, request, fingerprint, generation };
     Ok(Some((Frame { head, enclosure, name, payload }, total)))
 }
 
-/// The part of a frame's head that is not decoded yet.
-struct Rest<'a>(&'a [u8]);
+#[cold]
+fn unknown(what: &str, byte: u8) -> String {
+    format!("a frame of {what} {byte}")
+}
 
-impl Rest<'_> {
-    /// The next bytes; zeros past the end, which `decode` has excluded.
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let (array, rest) = self.0.split_first_chunk().unwrap_or((&[0; N], &[]));
-        self.0 = rest;
-        *array
-    }
+/// Bytes of a head, each at a place that is in it.
+#[inline]
+fn array<const N: usize>(head: &[u8; HEAD_BYTES], at: usize) -> [u8; N] {
+    std::array::from_fn(|n| head[at + n])
+}
 
-    fn byte(&mut self) -> u8 {
-        let [byte] = self.array();
-        byte
-    }
+#[inline]
+fn number(head: &[u8; HEAD_BYTES], at: usize) -> u64 {
+    u64::from_le_bytes(array(head, at))
+}
 
-    fn u64(&mut self) -> u64 {
-        u64::from_le_bytes(self.array())
+#[inline]
+fn place_of(tag: u8, number: u64) -> Result<Place, String> {
+    match (tag, number) {
+        (0, 0) => Ok(Place::Master),
+        (1, _) => Ok(Place::Worker(WorkerId(number))),
+        (2, _) => Ok(Place::Slot(number)),
+        (3, 0) => Ok(Place::Everyone),
+        (4, _) => Ok(Place::Service(number)),
+        (5, _) => Ok(Place::Workers(number)),
+        _ => Err(no_place(tag, number)),
     }
+}
 
-    fn place(&mut self) -> Result<Place, String> {
-        let (tag, number) = (self.byte(), self.u64());
-        match (tag, number) {
-            (0, 0) => Ok(Place::Master),
-            (1, _) => Ok(Place::Worker(WorkerId(number))),
-            (2, _) => Ok(Place::Slot(number)),
-            (3, 0) => Ok(Place::Everyone),
-            (4, _) => Ok(Place::Service(number)),
-            (5, _) => Ok(Place::Workers(number)),
-            _ => Err(format!("an address of kind {tag} with number {number}")),
-        }
-    }
+#[cold]
+fn no_place(tag: u8, number: u64) -> String {
+    format!("an address of kind {tag} with number {number}")
 }
 
 fn place_bytes(place: Place) -> (u8, u64) {
@@ -319,70 +335,4 @@ fn kind_of(byte: u8) -> Option<Kind> {
 fn kind_byte(kind: Kind) -> u8 {
     // The position in `KINDS`, of which the test of the round trip makes sure.
     kind as u8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head(kind: Kind) -> Head {
-        let (from, to) = (Place::Worker(WorkerId(7)), Place::Slot(3));
-        Head { kind, from, to, request: 11, fingerprint: u64::MAX - 5, generation: 2 }
-    }
-
-    #[test]
-    fn frames_survive_the_round_trip() {
-        for kind in KINDS {
-            for payload in [&b""[..], b"bytes"] {
-                let mut bytes = head(kind).encode("shop::News", payload);
-                let length = bytes.len();
-                bytes.extend(b"the next frame");
-                let (frame, total) = decode(&bytes).expect("a frame").expect("all of it");
-                assert_eq!((frame.head, frame.name), (head(kind), "shop::News"));
-                assert_eq!((frame.payload, total), (payload, length));
-            }
-        }
-    }
-
-    #[test]
-    fn a_cut_frame_is_not_there_yet() {
-        let bytes = head(Kind::Request).encode("shop::News", b"payload");
-        for end in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..end]), Ok(None), "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn lengths_that_cannot_be_are_refused_at_once() {
-        for total in [0, HEAD_BYTES - 1, FRAME_BYTES_MAX + 1, u32::MAX as usize] {
-            let bytes = u32::try_from(total).expect("a length").to_le_bytes();
-            assert!(decode(&bytes).is_err(), "{total}");
-        }
-        let mut bytes = head(Kind::Message).encode("", b"");
-        bytes[HEAD_BYTES - 1] = 1;
-        assert!(decode(&bytes).is_err(), "a name beyond the end");
-    }
-
-    #[test]
-    fn an_enclosure_is_of_a_message_to_one() {
-        for kind in KINDS {
-            let mut bytes = head(kind).encode("shop::News", b"");
-            set_enclosure(&mut bytes, Enclosure::Descriptor);
-            assert_eq!(decode(&bytes).is_ok(), kind == Kind::Message, "{kind:?}");
-        }
-        for to in [Place::Everyone, Place::Workers(1)] {
-            let mut bytes = Head { to, ..head(Kind::Message) }.encode("shop::News", b"");
-            set_enclosure(&mut bytes, Enclosure::Descriptor);
-            assert!(decode(&bytes).is_err(), "{to:?}");
-        }
-    }
-
-    #[test]
-    fn unknown_kinds_enclosures_and_places_are_refused() {
-        for (at, byte) in [(4, 8), (5, 3), (6, 0), (6, 6), (15, 9)] {
-            let mut bytes = head(Kind::Message).encode("shop::News", b"");
-            bytes[at] = byte;
-            assert!(decode(&bytes).is_err(), "byte {at}");
-        }
-    }
 }

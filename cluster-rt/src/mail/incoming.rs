@@ -4,7 +4,7 @@
 //! come, not with the length that a frame declares. A descriptor belongs to the frame whose first byte
 //! came with it; one that belongs to none is closed, so that there are never more than two.
 
-use super::{Enclosure, Frame, decode, pieces::PIECE_BYTES};
+use super::{Enclosure, pieces::PIECE_BYTES, run::Run};
 use crate::sys::passing::Passing;
 
 #[derive(Debug, Default)]
@@ -80,25 +80,21 @@ impl Incoming {
         }
     }
 
-    /// The next frame if all of it is here, with its bytes and the descriptor that came with it, which may
-    /// be taken.
+    /// The next frames, of those that are all here, with the descriptor that came with them, which may be
+    /// taken.
     ///
     /// # Errors
     /// Says what is wrong with the bytes.
-    #[expect(clippy::type_complexity, reason = "three parts of one thing, each named by its use")]
-    pub(crate) fn frame(
-        &mut self,
-    ) -> Result<Option<(Frame<'_>, &[u8], &mut Option<Passing>)>, String> {
-        let bytes = &self.buffer[self.start..self.end];
-        let Some((frame, total)) = decode(bytes)? else { return Ok(None) };
+    pub(crate) fn run(&mut self) -> Result<Option<(Run<'_>, &mut Option<Passing>)>, String> {
+        let Some(run) = Run::at_front(&self.buffer[self.start..self.end])? else { return Ok(None) };
         let at = self.consumed;
         let mut own = self.descriptors.iter().position(|came| came.from <= at && at < came.to);
         // A read that ends with a descriptor may begin with frames that have none.
-        own = own.filter(|_| frame.enclosure == Enclosure::Descriptor);
+        own = own.filter(|_| run.first.enclosure == Enclosure::Descriptor);
         if let Some(own) = own {
             self.front = Some(self.descriptors.swap_remove(own).fd);
         }
-        Ok(Some((frame, &bytes[..total], &mut self.front)))
+        Ok(Some((run, &mut self.front)))
     }
 
     /// The first `count` bytes are dealt with.
@@ -142,9 +138,11 @@ mod tests {
                     Ok::<_, ()>((count, None))
                 });
                 rest = &rest[count.expect("no error")..];
-                while let Some((frame, bytes, _)) = incoming.frame().expect("good bytes") {
-                    came.push((frame.head.request, frame.payload.len()));
-                    let count = bytes.len();
+                while let Some((run, _)) = incoming.run().expect("good bytes") {
+                    came.extend(
+                        run.frames().map(|frame| (frame.head.request, frame.payload.len())),
+                    );
+                    let count = run.bytes.len();
                     incoming.consume(count);
                 }
             }
@@ -176,8 +174,8 @@ mod tests {
             filled.expect("no error");
         };
         let next = |incoming: &mut Incoming| {
-            let (_, bytes, fd) = incoming.frame().expect("good bytes")?;
-            let (count, fd) = (bytes.len(), fd.take());
+            let (run, fd) = incoming.run().expect("good bytes")?;
+            let (count, fd) = (run.bytes.len(), fd.take());
             incoming.consume(count);
             Some(fd.is_some())
         };

@@ -101,9 +101,10 @@ fn read(stream: &[u8], steps: &[usize]) -> Result<Vec<(Head, String, Vec<u8>)>, 
             Ok::<_, ()>((count, None))
         });
         rest = &rest[filled.expect("no error")..];
-        while let Some((frame, bytes, _)) = incoming.frame().map_err(TestCaseError::fail)? {
-            came.push((frame.head, frame.name.to_owned(), frame.payload.to_vec()));
-            let count = bytes.len();
+        while let Some((run, _)) = incoming.run().map_err(TestCaseError::fail)? {
+            let frames = run.frames();
+            came.extend(frames.map(|f| (f.head, f.name.to_owned(), f.payload.to_vec())));
+            let count = run.bytes.len();
             incoming.consume(count);
         }
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     id::WorkerId,
-    mail::{Head, Kind, Place, decode, patience::PATIENCE},
+    mail::{Head, Kind, Place, decode, incoming::Incoming, patience::PATIENCE, run::Run},
     sys::wake::Wake,
 };
 
@@ -52,8 +52,8 @@ fn come<M: ClusterMessage>(
     let (from, to) = (Place::Worker(WorkerId(7)), Place::Master);
     let head = Head { kind, from, to, request: 5, fingerprint: fingerprint::<M>(), generation: 2 };
     let bytes = encode("send", String::new, &head, M::NAME, message).expect("small enough");
-    let (frame, _) = decode(&bytes).expect("a frame").expect("all of it");
-    office.receive(&frame, &mut None, now)
+    let run = Run::at_front(&bytes).expect("a frame").expect("all of it");
+    office.receive(&run, &mut None, now)
 }
 
 /// What is in the mailbox: how many came, and how many were missed where.
@@ -97,6 +97,53 @@ fn what_was_kept_is_for_the_first_mailbox_and_what_comes_for_each() {
     drop((first, second));
     come(office, Kind::Message, &News(vec![3]), now).expect("kept again");
     assert_eq!(empty(&mut Mailbox::<News>::open(Some(office))), (1, vec![]));
+}
+
+/// Messages from worker 7 one after the other, as one read brings them.
+fn come_together<M: ClusterMessage>(office: &'static Office, messages: &[M]) {
+    let (kind, from, to) = (Kind::Message, Place::Worker(WorkerId(7)), Place::Everyone);
+    let head = Head { kind, from, to, request: 0, fingerprint: fingerprint::<M>(), generation: 2 };
+    let encode = |message| encode("send", String::new, &head, M::NAME, message);
+    let bytes: Vec<u8> =
+        messages.iter().flat_map(|message| encode(message).expect("small enough")).collect();
+    let mut incoming = Incoming::default();
+    let filled = incoming.fill(|room| {
+        room[..bytes.len()].copy_from_slice(&bytes);
+        Ok::<_, ()>((bytes.len(), None))
+    });
+    assert_eq!(filled, Ok(bytes.len()));
+    office.receive_all(&mut incoming, Instant::now()).expect("room");
+    assert!(incoming.is_empty());
+}
+
+#[test]
+fn messages_that_come_together_are_received_one_by_one_in_every_mailbox() {
+    let office = office();
+    come_together(office, &[News(vec![1]), News(vec![2])]);
+    let mut first = Mailbox::<News>::open(Some(office));
+    come_together(office, &[News(vec![3]), News(vec![4]), News(vec![5])]);
+    let mut second = Mailbox::<News>::open(Some(office));
+    come_together(office, &[News(vec![6])]);
+    come_together(office, &[OtherNews(vec![], 1), OtherNews(vec![], 2)]);
+    come_together(office, &[News(vec![7]), News(vec![8])]);
+    let came = |mailbox: &mut Mailbox<News>| -> Vec<Option<u8>> {
+        let mail = std::iter::from_fn(|| mailbox.try_recv());
+        mail.map(|mail| mail.ok().map(|mail| mail.body.0[0])).collect()
+    };
+    let later = [Some(6), None, None, Some(7), Some(8)];
+    assert_eq!(came(&mut first), [&[1, 2, 3, 4, 5].map(Some)[..], &later].concat());
+    assert_eq!(came(&mut second), later);
+}
+
+#[test]
+fn a_full_mailbox_misses_all_that_come_together() {
+    let office = office();
+    let mut mailbox = Mailbox::<News>::open(Some(office));
+    let (now, big) = (Instant::now(), News(vec![0; 9_000_000]));
+    come(office, Kind::Message, &big, now).expect("room");
+    assert!(come(office, Kind::Message, &big, now - PATIENCE).is_err(), "since a second");
+    come_together(office, &[News(vec![1]), News(vec![2]), News(vec![3])]);
+    assert_eq!(empty(&mut mailbox), (1, vec![(1, 3)]));
 }
 
 #[test]

@@ -13,9 +13,10 @@ use std::{
 use super::{
     kept::{Forgotten, Kept},
     letter::{Entry, Letter},
+    pack::Pack,
     tray::Tray,
 };
-use crate::mail::{Frame, patience::Verdict};
+use crate::mail::{patience::Verdict, run::Run};
 
 #[derive(Debug, Default)]
 pub(crate) struct Inbox(Mutex<State>);
@@ -138,32 +139,51 @@ pub(super) struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    /// Takes in a message, for each of its mailboxes.
+    /// Takes in messages, for each of their mailboxes; `letter` makes one of a payload.
     ///
     /// # Errors
-    /// When to try again, if one of them is full; then none has it.
+    /// When to try again, if one of them is full; then none has any.
     pub(super) fn offer(
         &mut self,
-        frame: &Frame<'_>,
+        run: &Run<'_>,
         now: Instant,
-        letter: impl FnOnce() -> Letter,
+        mut letter: impl FnMut(&[u8]) -> Letter,
     ) -> Result<(), Instant> {
-        let Some(trays) = self.state.trays.get_mut(frame.name) else {
-            self.state.kept.add(frame.name, letter(), &mut self.forgotten);
+        let Some(trays) = self.state.trays.get_mut(run.first.name) else {
+            for payload in run.payloads() {
+                self.state.kept.add(run.first.name, letter(payload), &mut self.forgotten);
+            }
             return Ok(());
         };
         if let [tray] = &mut trays[..] {
             // By far the most usual.
             match tray.judge(now) {
-                Verdict::Deliver => self.wakers.extend(tray.add(Entry::Letter(letter()))),
+                Verdict::Deliver if tray.join(run) => {}
+                Verdict::Deliver => {
+                    let entry = match run.count {
+                        1 => Entry::Letter(letter(run.first.payload)),
+                        _ => Entry::Pack(Pack::of(run)),
+                    };
+                    self.wakers.extend(tray.add(entry));
+                }
                 Verdict::Wait(until) => return Err(until),
                 Verdict::Drop => {
-                    tray.count_dropped();
-                    self.dropped.push(letter());
+                    tray.count_dropped(run.count);
+                    self.dropped.push(letter(run.first.payload));
                 }
             }
             return Ok(());
         }
+        self.offer_to_many(run, now, letter)
+    }
+
+    fn offer_to_many(
+        &mut self,
+        run: &Run<'_>,
+        now: Instant,
+        mut letter: impl FnMut(&[u8]) -> Letter,
+    ) -> Result<(), Instant> {
+        let Some(trays) = self.state.trays.get_mut(run.first.name) else { return Ok(()) };
         let verdicts: Vec<Verdict> = trays.iter_mut().map(|tray| tray.judge(now)).collect();
         let until = verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Wait(until) => Some(*until),
@@ -172,7 +192,17 @@ impl Feed<'_> {
         if let Some(until) = until.min() {
             return Err(until);
         }
-        let mut letter = Some(letter());
+        if run.count > 1 {
+            for (tray, verdict) in trays.iter_mut().zip(verdicts) {
+                match verdict {
+                    Verdict::Deliver if tray.join(run) => {}
+                    Verdict::Deliver => self.wakers.extend(tray.add(Entry::Pack(Pack::of(run)))),
+                    _ => tray.count_dropped(run.count),
+                }
+            }
+            return Ok(());
+        }
+        let mut letter = Some(letter(run.first.payload));
         let last = verdicts.iter().rposition(|verdict| *verdict == Verdict::Deliver);
         for (at, (tray, verdict)) in trays.iter_mut().zip(verdicts).enumerate() {
             match verdict {
@@ -182,7 +212,7 @@ impl Feed<'_> {
                     let waker = copy.and_then(|letter| tray.add(Entry::Letter(letter)));
                     self.wakers.extend(waker);
                 }
-                _ => tray.count_dropped(),
+                _ => tray.count_dropped(1),
             }
         }
         // Nobody took it.

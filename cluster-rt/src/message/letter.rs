@@ -1,24 +1,38 @@
 //! A message on its way from the lane to a mailbox: its payload, not decoded, and what comes with it.
 //!
-//! Holds no queue; that is `tray` and `kept`.
+//! Holds no queue; those are `tray` and `kept`. Of many that differ in their payloads alone there is a `pack`.
 
 use std::{ops::Deref, sync::Arc};
 
-use super::reply::Return;
+use super::{pack::Pack, reply::Return};
 use crate::{
-    mail::{DESCRIPTOR_BYTES, Place},
+    mail::{DESCRIPTOR_BYTES, Frame, Head, Place},
     sys::passing::Passing,
 };
 
 /// What an entry is taken to cost beside its payload, so that the bound is one on their number too.
-const ENTRY_BYTES: usize = 128;
+pub(super) const ENTRY_BYTES: usize = 128;
+
+/// Whose message it is, and of what layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) from: Place,
+    pub(super) fingerprint: u64,
+    /// Of the sender's code.
+    pub(super) generation: u32,
+}
+
+impl Origin {
+    pub(super) fn of(frame: &Frame<'_>) -> Self {
+        let Head { from, fingerprint, generation, .. } = frame.head;
+        Self { from, fingerprint, generation }
+    }
+}
 
 /// A message that came.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
-    pub(super) from: Place,
-    pub(super) fingerprint: u64,
-    pub(super) generation: u32,
+    pub(super) origin: Origin,
     pub(super) payload: Payload,
     pub(super) enclosed: Enclosed,
     /// For a request: the way back, which fails the request when the last copy is dropped.
@@ -48,8 +62,20 @@ pub(super) enum Enclosed {
 #[derive(Debug)]
 pub(super) enum Entry {
     Letter(Letter),
+    /// Not empty.
+    Pack(Pack),
     /// So many did not get here.
     Missed(u64),
+}
+
+impl Entry {
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Self::Letter(letter) => letter.cost(),
+            Self::Pack(pack) => pack.cost(),
+            Self::Missed(_) => 0,
+        }
+    }
 }
 
 // Else more could wait than the bound says.

@@ -20,7 +20,7 @@ use super::{
     Address, ClusterMessage,
     decoding::decode,
     inbox::Subscription,
-    letter::{Enclosed, Entry, Letter},
+    letter::{Enclosed, Entry, Letter, Origin},
     office::Office,
     reply::Reply,
     shape::fingerprint,
@@ -98,8 +98,7 @@ impl<M: ClusterMessage> Mailbox<M> {
         if self.batch.is_empty() && office.inbox().try_next(subscription, &mut self.batch) {
             office.room_made();
         }
-        let entry = self.batch.pop_front()?;
-        Some(self.read(office, entry))
+        self.next(office)
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Mail<M>, Error>>> {
@@ -112,30 +111,57 @@ impl<M: ClusterMessage> Mailbox<M> {
             }
         }
         coop.made_progress();
-        let entry = self.batch.pop_front();
-        Poll::Ready(entry.map(|entry| self.read(office, entry)))
+        Poll::Ready(self.next(office))
     }
 
-    /// A message out of an entry.
-    fn read(&self, office: &Office, entry: Entry) -> Result<Mail<M>, Error> {
-        let failed = |cause| Err(Error::new("receive", format!("`{}`", M::NAME), cause));
-        let Letter { from, fingerprint, generation, payload, enclosed, back } = match entry {
-            Entry::Letter(letter) => letter,
-            Entry::Missed(count) => return failed(Cause::Lagged(count)),
-        };
-        let from = Address::of_sender(from);
-        let failed =
-            |cause| Err(Error::new("receive", format!("`{}` from {from}", M::NAME), cause));
-        if fingerprint != self.fingerprint {
-            office.unread(M::NAME, generation, true);
-            return failed(Cause::Foreign { theirs: generation, ours: office.generation() });
+    /// The next message of the batch.
+    fn next(&mut self, office: &Office) -> Option<Result<Mail<M>, Error>> {
+        if let Some(Entry::Pack(pack)) = self.batch.front_mut() {
+            let origin = pack.origin;
+            let read = pack.next().map(|payload| {
+                check::<M>(office, origin, self.fingerprint)?;
+                let body =
+                    decode(payload).map_err(|what| failed::<M>(origin, Cause::Serde(what)))?;
+                let from = Address::of_sender(origin.from);
+                Ok(Mail { from, body, reply: Reply::new(None), fd: None })
+            });
+            if pack.is_empty() {
+                self.batch.pop_front();
+            }
+            return read;
         }
-        let Ok(fd) = own(enclosed) else { return failed(Cause::DescriptorLost) };
-        match decode(&payload) {
-            Ok(body) => Ok(Mail { from, body, reply: Reply::new(back), fd }),
-            Err(what) => failed(Cause::Serde(what)),
+        match self.batch.pop_front()? {
+            Entry::Letter(letter) => Some(self.open_letter(office, letter)),
+            Entry::Missed(count) => {
+                Some(Err(Error::new("receive", format!("`{}`", M::NAME), Cause::Lagged(count))))
+            }
+            // Dealt with above.
+            Entry::Pack(_) => None,
         }
     }
+
+    fn open_letter(&self, office: &Office, letter: Letter) -> Result<Mail<M>, Error> {
+        let Letter { origin, payload, enclosed, back } = letter;
+        check::<M>(office, origin, self.fingerprint)?;
+        let fd = own(enclosed).map_err(|()| failed::<M>(origin, Cause::DescriptorLost))?;
+        let body = decode(&payload).map_err(|what| failed::<M>(origin, Cause::Serde(what)))?;
+        Ok(Mail { from: Address::of_sender(origin.from), body, reply: Reply::new(back), fd })
+    }
+}
+
+/// That a message is laid out as `ours`.
+fn check<M: ClusterMessage>(office: &Office, origin: Origin, ours: u64) -> Result<(), Error> {
+    if origin.fingerprint == ours {
+        return Ok(());
+    }
+    office.unread(M::NAME, origin.generation, true);
+    let (theirs, ours) = (origin.generation, office.generation());
+    Err(failed::<M>(origin, Cause::Foreign { theirs, ours }))
+}
+
+fn failed<M: ClusterMessage>(origin: Origin, cause: Cause) -> Error {
+    let from = Address::of_sender(origin.from);
+    Error::new("receive", format!("`{}` from {from}", M::NAME), cause)
 }
 
 impl<M: ClusterMessage> Stream for Mailbox<M> {

@@ -15,6 +15,7 @@ mod kept;
 mod letter;
 mod mailbox;
 pub(crate) mod office;
+mod pack;
 pub(crate) mod post;
 #[cfg(test)]
 mod random_tests;

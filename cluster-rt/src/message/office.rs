@@ -15,7 +15,7 @@ use super::{
     asked::Asked,
     ended::Ended,
     inbox::{Feed, Inbox},
-    letter::{Enclosed, Letter},
+    letter::{Enclosed, Letter, Origin},
     post::Post,
     reply::Return,
     unread::Unread,
@@ -24,15 +24,15 @@ use crate::{
     error::{Cause, Error},
     mail::{
         self, Enclosure, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place,
-        incoming::Incoming,
+        incoming::Incoming, run::Run,
     },
     sys::{passing::Passing, wake::Wake},
 };
 
 static OFFICE: OnceLock<Office> = OnceLock::new();
 
-/// How many messages are taken in under one lock of the inbox, for which a mailbox may wait meanwhile.
-const RUN_MAX: usize = 64;
+/// How many runs are taken in under one lock of the inbox, for which a mailbox may wait meanwhile.
+const RUNS_MAX: usize = 64;
 
 /// What keeps a process from taking in what has come.
 #[derive(Debug)]
@@ -172,20 +172,20 @@ impl Office {
         }
     }
 
-    /// Takes in a frame that came for this process.
+    /// Takes in what came for this process.
     ///
     /// # Errors
-    /// When to try again, if a mailbox is full.
+    /// When to try again, if a mailbox is full; then nothing is taken.
     pub(crate) fn receive(
         &'static self,
-        frame: &Frame<'_>,
+        run: &Run<'_>,
         fd: &mut Option<Passing>,
         now: Instant,
     ) -> Result<(), Instant> {
-        if is_letter(frame) {
-            return self.feed(|feed| self.offer(feed, frame, fd, now));
+        if is_letter(&run.first) {
+            return self.feed(|feed| self.offer(feed, run, fd, now));
         }
-        self.notice(frame);
+        self.notice(&run.first);
         Ok(())
     }
 
@@ -198,13 +198,13 @@ impl Office {
         incoming: &mut Incoming,
         now: Instant,
     ) -> Result<(), Hindrance> {
-        while self.feed(|feed| self.receive_run(feed, incoming, now))? {
-            let Some((frame, bytes, _)) = incoming.frame().map_err(Hindrance::Garbage)? else {
+        while self.feed(|feed| self.receive_letters(feed, incoming, now))? {
+            let Some((run, _)) = incoming.run().map_err(Hindrance::Garbage)? else {
                 return Ok(());
             };
-            let length = bytes.len();
-            if !is_letter(&frame) {
-                self.notice(&frame);
+            let length = run.bytes.len();
+            if !is_letter(&run.first) {
+                self.notice(&run.first);
                 incoming.consume(length);
             }
         }
@@ -213,21 +213,21 @@ impl Office {
 
     /// Takes in messages under one lock, until something else comes or they are many; whether anything may
     /// follow.
-    fn receive_run(
+    fn receive_letters(
         &'static self,
         feed: &mut Feed<'_>,
         incoming: &mut Incoming,
         now: Instant,
     ) -> Result<bool, Hindrance> {
-        for _ in 0..RUN_MAX {
-            let Some((frame, bytes, fd)) = incoming.frame().map_err(Hindrance::Garbage)? else {
+        for _ in 0..RUNS_MAX {
+            let Some((run, fd)) = incoming.run().map_err(Hindrance::Garbage)? else {
                 return Ok(false);
             };
-            let length = bytes.len();
-            if !is_letter(&frame) {
+            let length = run.bytes.len();
+            if !is_letter(&run.first) {
                 break;
             }
-            self.offer(feed, &frame, fd, now).map_err(Hindrance::Full)?;
+            self.offer(feed, &run, fd, now).map_err(Hindrance::Full)?;
             incoming.consume(length);
         }
         Ok(true)
@@ -236,7 +236,7 @@ impl Office {
     fn feed<R>(&self, feeder: impl FnOnce(&mut Feed<'_>) -> R) -> R {
         let (result, forgotten) = self.inbox.feed(feeder);
         for (name, letter) in forgotten {
-            self.count_unknown(&name, letter.generation);
+            self.count_unknown(&name, letter.origin.generation);
         }
         result
     }
@@ -244,17 +244,15 @@ impl Office {
     fn offer(
         &'static self,
         feed: &mut Feed<'_>,
-        frame: &Frame<'_>,
+        run: &Run<'_>,
         fd: &mut Option<Passing>,
         now: Instant,
     ) -> Result<(), Instant> {
-        let Head { kind, from, request, fingerprint, generation, .. } = frame.head;
-        feed.offer(frame, now, || Letter {
-            from,
-            fingerprint,
-            generation,
-            payload: frame.payload.into(),
-            enclosed: match (frame.enclosure, fd.take()) {
+        let Head { kind, from, request, .. } = run.first.head;
+        feed.offer(run, now, |payload| Letter {
+            origin: Origin::of(&run.first),
+            payload: payload.into(),
+            enclosed: match (run.first.enclosure, fd.take()) {
                 (Enclosure::Nothing, _) => Enclosed::Nothing,
                 (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
                 (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,

@@ -9,6 +9,7 @@ use super::letter::Entry;
 use crate::mail::{
     WAITING_BYTES_MAX,
     patience::{Patience, Verdict},
+    run::Run,
 };
 
 /// What a mailbox takes at once, so that it and the thread that feeds it meet less often: few enough to
@@ -44,19 +45,27 @@ impl Tray {
 
     /// Puts an entry in; returns who is to be woken for it.
     pub(super) fn add(&mut self, entry: Entry) -> Option<Waker> {
-        if let Entry::Letter(letter) = &entry {
-            self.bytes += letter.cost();
-        }
+        self.bytes += entry.cost();
         self.entries.push_back(entry);
         self.waker.take()
+    }
+
+    /// Puts messages to those that wait last, if they are like them; whether they were. Nobody is to be woken:
+    /// who waits has taken all there was.
+    pub(super) fn join(&mut self, run: &Run<'_>) -> bool {
+        let Some(Entry::Pack(pack)) = self.entries.back_mut() else { return false };
+        let before = pack.cost();
+        let joined = pack.join(run);
+        self.bytes += pack.cost() - before;
+        joined
     }
 
     pub(super) fn judge(&mut self, now: Instant) -> Verdict {
         self.patience.judge(self.bytes < WAITING_BYTES_MAX, now)
     }
 
-    pub(super) fn count_dropped(&mut self) {
-        self.dropped += 1;
+    pub(super) fn count_dropped(&mut self, count: usize) {
+        self.dropped += count as u64;
     }
 
     /// Moves what a mailbox may have beside its tray into `batch`; returns whether somebody waits for the
@@ -65,9 +74,7 @@ impl Tray {
         let mut bytes = 0;
         while batch.len() < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
             let Some(entry) = self.next() else { break };
-            if let Entry::Letter(letter) = &entry {
-                bytes += letter.cost();
-            }
+            bytes += entry.cost();
             batch.push_back(entry);
         }
         self.bytes = self.bytes.saturating_sub(bytes);

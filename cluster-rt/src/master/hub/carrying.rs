@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     id::WorkerId,
-    mail::{Place, decode},
+    mail::{Place, run::Run},
     message::post::Post,
     sys::passing::Passing,
 };
@@ -90,12 +90,12 @@ impl Carrying {
     /// Routes and writes a frame of the master's own, if none of its own is under way and nothing waits
     /// for the one worker that it is for.
     pub(super) fn express(&mut self, bytes: &[u8], fd: &mut Option<Passing>) -> Express {
-        let Ok(Some((frame, _))) = decode(bytes) else { return Express::Not };
-        let receiver = self.exchange.idle_receiver(&frame.head).filter(|_| self.own.is_idle());
+        let Ok(Some(run)) = Run::at_front(bytes) else { return Express::Not };
+        let receiver = self.exchange.idle_receiver(&run.first.head).filter(|_| self.own.is_idle());
         let Some(worker) = receiver else { return Express::Not };
         let now = Instant::now();
         // Of our own frames none is refused, and none has to wait for who has room.
-        self.own.parked = self.exchange.route(Place::Master, &frame, bytes, fd, now).ok().flatten();
+        self.own.parked = self.exchange.route(Place::Master, &run, fd, now).ok().flatten();
         let Some((line, lane)) = self.exchange.lines.get_mut(&worker).zip(self.lanes.get(&worker))
         else {
             return Express::Waits;

@@ -15,9 +15,9 @@ use crate::{
     id::WorkerId,
     mail::{
         self, Enclosure, Failure, Frame, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX,
-        decode,
         patience::{Patience, Verdict},
         pieces::{Parcel, Pieces},
+        run::Run,
     },
     sys::passing::Passing,
 };
@@ -75,28 +75,28 @@ impl Line {
         self.patience.caught_up();
     }
 
-    fn count_dropped(&mut self, name: &str) {
-        if let Some(count) = self.dropped.get_mut(name) {
-            *count += 1;
+    fn count_dropped(&mut self, name: &str, count: u64) {
+        if let Some(dropped) = self.dropped.get_mut(name) {
+            *dropped += count;
         } else if self.dropped.len() < DROPPED_NAMES_MAX {
-            self.dropped.insert(name.into(), 1);
+            self.dropped.insert(name.into(), count);
         }
     }
 }
 
-/// A frame that some of its receivers have no room for yet.
+/// A run that some of its receivers have no room for yet.
 #[derive(Debug)]
 pub(super) struct Parked {
-    frame: Arc<Vec<u8>>,
+    run: Arc<Vec<u8>>,
     fd: Option<Passing>,
     pending: Vec<Place>,
     /// When to try again at the latest.
     pub(super) until: Instant,
 }
 
-/// Takes in a frame for the master itself; an error says when to try again.
+/// Takes in what is for the master itself; an error says when to try again.
 pub(super) type Local =
-    Box<dyn FnMut(&Frame<'_>, &mut Option<Passing>, Instant) -> Result<(), Instant> + Send>;
+    Box<dyn FnMut(&Run<'_>, &mut Option<Passing>, Instant) -> Result<(), Instant> + Send>;
 
 pub(super) struct Exchange {
     directory: Arc<Directory>,
@@ -127,20 +127,19 @@ impl Exchange {
         }
     }
 
-    /// Moves a frame to whom it is for, with its descriptor; what has to wait comes back.
+    /// Moves frames to whom they are for, with their descriptor; what has to wait comes back.
     ///
     /// # Errors
     /// What the sender may not send.
     pub(super) fn route(
         &mut self,
         from: Place,
-        frame: &Frame<'_>,
-        bytes: &[u8],
+        run: &Run<'_>,
         fd: &mut Option<Passing>,
         now: Instant,
     ) -> Result<Option<Parked>, String> {
-        let Head { kind, to, request, .. } = frame.head;
-        if frame.head.from != from {
+        let Head { kind, to, request, .. } = run.first.head;
+        if run.first.head.from != from {
             return Err("a frame in another's name".to_owned());
         }
         let receivers = match kind {
@@ -167,30 +166,31 @@ impl Exchange {
                 return Ok(None);
             }
             Kind::Foreign => {
-                self.foreign.note(from, frame);
+                self.foreign.note(from, &run.first);
                 return Ok(None);
             }
             Kind::Lagged | Kind::Ended => {
                 return Err("a frame that only the master sends".to_owned());
             }
         };
-        if frame.enclosure == Enclosure::Descriptor && fd.is_none() {
+        if run.first.enclosure == Enclosure::Descriptor && fd.is_none() {
             // This process had no room for it, or it never was.
-            let mut bytes = bytes.to_vec();
+            let mut bytes = run.bytes.to_vec();
             mail::set_enclosure(&mut bytes, Enclosure::Lost);
-            let frame = Frame { enclosure: Enclosure::Lost, ..*frame };
-            return Ok(self.deliver(&frame, &Parcel::of(&bytes), fd, receivers, now));
+            let first = Frame { enclosure: Enclosure::Lost, ..run.first };
+            let run = Run { first, bytes: &bytes, count: run.count };
+            return Ok(self.deliver(&run, &Parcel::of(&bytes), fd, receivers, now));
         }
-        Ok(self.deliver(frame, &Parcel::of(bytes), fd, receivers, now))
+        Ok(self.deliver(run, &Parcel::of(run.bytes), fd, receivers, now))
     }
 
     /// Tries again; what still has to wait comes back.
     pub(super) fn retry(&mut self, parked: Parked, now: Instant) -> Option<Parked> {
-        let parcel = Parcel::Shared(Arc::clone(&parked.frame));
+        let parcel = Parcel::Shared(Arc::clone(&parked.run));
         // It was decoded before.
-        let Ok(Some((frame, _))) = decode(&parked.frame) else { return None };
+        let Ok(Some(run)) = Run::at_front(&parked.run) else { return None };
         let mut fd = parked.fd;
-        self.deliver(&frame, &parcel, &mut fd, parked.pending, now)
+        self.deliver(&run, &parcel, &mut fd, parked.pending, now)
     }
 
     /// The one worker that a frame is for, if nothing waits for it and the frame can end nowhere else.
@@ -282,13 +282,13 @@ impl Exchange {
     /// Tells an asker that there will be no reply.
     fn bounce(&mut self, asker: Place, request: u64, failure: Failure, now: Instant) {
         let bytes = Head::failed(Place::Master, asker, request, failure);
-        let Ok(Some((frame, _))) = decode(&bytes) else { return };
-        self.deliver(&frame, &Parcel::Small(&bytes), &mut None, vec![asker], now);
+        let Ok(Some(run)) = Run::at_front(&bytes) else { return };
+        self.deliver(&run, &Parcel::Small(&bytes), &mut None, vec![asker], now);
     }
 
     fn deliver(
         &mut self,
-        frame: &Frame<'_>,
+        run: &Run<'_>,
         parcel: &Parcel<'_>,
         fd: &mut Option<Passing>,
         receivers: Vec<Place>,
@@ -297,26 +297,26 @@ impl Exchange {
         let mut pending = Vec::new();
         let mut until: Option<Instant> = None;
         for receiver in receivers {
-            if let Err(at) = self.hand_over(frame, parcel, fd, receiver, now) {
+            if let Err(at) = self.hand_over(run, parcel, fd, receiver, now) {
                 pending.push(receiver);
                 until = Some(until.map_or(at, |until| until.min(at)));
             }
         }
         let until = until?;
-        Some(Parked { frame: parcel.to_shared(), fd: fd.take(), pending, until })
+        Some(Parked { run: parcel.to_shared(), fd: fd.take(), pending, until })
     }
 
-    /// Gives a frame to one receiver; an error says when to try again.
+    /// Gives frames to one receiver; an error says when to try again.
     fn hand_over(
         &mut self,
-        frame: &Frame<'_>,
+        run: &Run<'_>,
         parcel: &Parcel<'_>,
         fd: &mut Option<Passing>,
         receiver: Place,
         now: Instant,
     ) -> Result<(), Instant> {
-        let Place::Worker(worker) = receiver else { return (self.local)(frame, fd, now) };
-        let Head { kind, from, request, .. } = frame.head;
+        let Place::Worker(worker) = receiver else { return (self.local)(run, fd, now) };
+        let Head { kind, from, request, .. } = run.first.head;
         let asked = kind == Kind::Request;
         let Some(line) = self.lines.get_mut(&worker).filter(|line| !line.closed) else {
             // Known dead. Its requests have failed with it, unless this one came later.
@@ -337,7 +337,7 @@ impl Exchange {
                 self.bounce(receiver, request, Failure::Dropped, now);
             }
             Verdict::Drop => {
-                line.count_dropped(frame.name);
+                line.count_dropped(run.first.name, run.count as u64);
                 if asked && self.end_request(from, request, receiver) {
                     self.bounce(from, request, Failure::Dropped, now);
                 }

@@ -38,9 +38,9 @@ impl Sender {
             self.parked = exchange.retry(parked, now);
         }
         while self.parked.is_none() {
-            let Some((frame, bytes, fd)) = self.incoming.frame()? else { return Ok(()) };
-            let length = bytes.len();
-            self.parked = exchange.route(from, &frame, bytes, fd, now)?;
+            let Some((run, fd)) = self.incoming.run()? else { return Ok(()) };
+            let length = run.bytes.len();
+            self.parked = exchange.route(from, &run, fd, now)?;
             self.incoming.consume(length);
         }
         Ok(())

@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     id::WorkerId,
-    mail::{Frame, Place},
+    mail::{Place, run::Run},
     message::{
         NO_SERVICE,
         office::{self, Office, Reach},
@@ -104,9 +104,9 @@ impl Hub {
             }
             _ => Ok(()),
         });
-        let local = Box::new(move |frame: &Frame<'_>, fd: &mut Option<Passing>, now| {
+        let local = Box::new(move |run: &Run<'_>, fd: &mut Option<Passing>, now| {
             // Nothing is routed before it is open.
-            office::try_office().map_or(Ok(()), |office| office.receive(frame, fd, now))
+            office::try_office().map_or(Ok(()), |office| office.receive(run, fd, now))
         });
         let exchange = Exchange::new(Arc::clone(&directory), local);
         let carrying = Arc::new(Mutex::new(Carrying::new(exchange, Box::new(tell))));

@@ -13,7 +13,7 @@ use crate::{
     id::WorkerId,
     mail::{
         Failure, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX, decode,
-        patience::PATIENCE,
+        patience::PATIENCE, run::Run,
     },
 };
 
@@ -38,7 +38,8 @@ impl Scene {
         let directory = Arc::new(Directory::default());
         let master = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&master);
-        let local = Box::new(move |frame: &crate::mail::Frame<'_>, _: &mut _, _| {
+        let local = Box::new(move |run: &Run<'_>, _: &mut _, _| {
+            let frame = run.first;
             let first = frame.payload.first().copied();
             seen.lock().expect("no panic").push((frame.head.kind, frame.head.request, first));
             Ok(())
@@ -73,8 +74,19 @@ impl Scene {
     ) -> Result<Option<Parked>, String> {
         let head = Head { kind, from, to, request, fingerprint: 0, generation: 1 };
         let bytes = head.encode("News", payload);
-        let (frame, _) = decode(&bytes)?.expect("all of it");
-        self.exchange.route(from, &frame, &bytes, &mut None, now)
+        let run = Run::at_front(&bytes)?.expect("all of it");
+        self.exchange.route(from, &run, &mut None, now)
+    }
+
+    /// Several messages at once, one for each byte.
+    fn send_run(&mut self, from: Place, to: Place, payloads: &[u8]) -> Option<Parked> {
+        let kind = Kind::Message;
+        let head = Head { kind, from, to, request: 0, fingerprint: 0, generation: 1 };
+        let bytes: Vec<u8> =
+            payloads.iter().flat_map(|&byte| head.encode("News", &[byte])).collect();
+        let run = Run::at_front(&bytes).expect("good bytes").expect("all of it");
+        assert_eq!(run.count, payloads.len());
+        self.exchange.route(from, &run, &mut None, self.start).expect("a good run")
     }
 
     /// Takes everything that waits for a worker.
@@ -148,6 +160,31 @@ fn a_full_receiver_holds_its_sender_up_then_lags_alone_and_is_told_how_many() {
     assert_eq!(came, [(Kind::Message, 0, Some(1)), (Kind::Lagged, 5, None)]);
     assert!(scene.send(Kind::Message, worker(A), everyone, 0, b"4").is_none());
     assert_eq!(scene.take(C), [(Kind::Message, 0, Some(b'4'))]);
+}
+
+#[test]
+fn a_run_goes_the_way_of_its_messages_and_counts_as_many() {
+    let mut scene = Scene::new();
+    let came = |payloads: &[u8]| -> Vec<Came> {
+        payloads.iter().map(|&byte| (Kind::Message, 0, Some(byte))).collect()
+    };
+    assert!(scene.send_run(worker(A), Place::Everyone, b"123").is_none());
+    assert_eq!(scene.take(A), []);
+    assert_eq!((scene.take(B), scene.take(C)), (came(b"123"), came(b"123")));
+    assert_eq!(*scene.master.lock().expect("no panic"), [(Kind::Message, 0, Some(b'1'))], "a run");
+    assert!(scene.send_run(worker(A), worker(B), b"45").is_none());
+    assert_eq!((scene.take(B), scene.take(C)), (came(b"45"), vec![]));
+    // A receiver that is full has all of it later, or misses all of it.
+    scene.send(Kind::Message, worker(A), worker(C), 0, &vec![0; WAITING_BYTES_MAX]);
+    let parked = scene.send_run(worker(A), Place::Everyone, b"678").expect("C is full");
+    assert_eq!(scene.take(B), came(b"678"));
+    assert_eq!(scene.take(C).len(), 1);
+    assert!(scene.exchange.retry(parked, scene.start).is_none());
+    assert_eq!(scene.take(C), came(b"678"));
+    scene.send(Kind::Message, worker(A), worker(C), 0, &vec![0; WAITING_BYTES_MAX]);
+    let parked = scene.send_run(worker(A), worker(C), b"90").expect("C is full");
+    assert!(scene.exchange.retry(parked, scene.start + PATIENCE).is_none(), "C lags");
+    assert_eq!(scene.take(C), [(Kind::Message, 0, Some(0)), (Kind::Lagged, 2, None)]);
 }
 
 #[test]
@@ -226,9 +263,6 @@ fn what_a_worker_may_not_send_is_an_error() {
         generation: 1,
     };
     let bytes = head.encode("News", b"");
-    let (frame, _) = decode(&bytes).expect("good").expect("all");
-    assert!(
-        scene.exchange.route(worker(A), &frame, &bytes, &mut None, now).is_err(),
-        "another's name"
-    );
+    let run = Run::at_front(&bytes).expect("good").expect("all");
+    assert!(scene.exchange.route(worker(A), &run, &mut None, now).is_err(), "another's name");
 }
