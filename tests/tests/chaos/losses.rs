@@ -97,8 +97,9 @@ mod tests {
     #[test]
     fn each_loss_is_its_own_workers() {
         let lost = |receipt| Loss { since: 100.0, at: 200.0, receipt };
-        // What was lost, which workers ended, and how many offences there are.
-        let cases: [(&[Option<Receipt>], &[Death], usize); 11] = [
+        /// What was lost, which workers ended, and how many offences there are.
+        type Case<'a> = (&'a [Option<Receipt>], &'a [Death], usize);
+        let cases: [Case<'_>; 11] = [
             (&[of(1, false)], &[death(1, 1, 1)], 0),
             (&[of(1, false), of(1, false)], &[death(1, 2, 2)], 0),
             // Beyond what it had, whatever another had.
