@@ -2,8 +2,8 @@
 //! connection. A function of what clients and the cluster said.
 //!
 //! A worker's line tells how many connections were open when it ended. These are those that it has accepted and
-//! not closed, by its receipts, and at most one more, which was just coming or going. A request is lost rightly
-//! with a connection of the first kind, or if its connection was the one more of a worker that ended meanwhile.
+//! not closed, by its count of receipts, and at most one more, which was just coming or going. A request is lost
+//! rightly with one of these, and one without a receipt if it can be the one more of a worker that ended meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -47,14 +47,16 @@ pub(super) fn judge(losses: &[Loss], deaths: &[Death]) -> (String, Vec<String>) 
     }
     for (worker, lost) in &of_workers {
         match deaths.iter().find(|death| death.end.worker == *worker) {
-            Some(death) if *lost <= death.open => {}
+            // A receipt is left first and counted then, so that the one more may have one.
+            Some(death) if *lost <= death.end.lost => {}
             death => offences.push(format!("{lost} lost by worker {worker}: {death:?}")),
         }
     }
     let told_rightly = |death: &&Death| (death.open..=death.open + 1).contains(&death.end.lost);
     let wrong = deaths.iter().filter(|death| !told_rightly(death));
     offences.extend(wrong.map(|death| format!("not as many as its receipts say: {death:?}")));
-    let one_more = deaths.iter().filter(|death| death.end.lost > death.open);
+    let with_receipts = |death: &Death| of_workers.get(&death.end.worker).copied().unwrap_or(0);
+    let one_more = deaths.iter().filter(|d| d.end.lost > d.open && with_receipts(d) <= d.open);
     let mut one_more: Vec<f64> = one_more.map(|death| death.end.told).collect();
     let all_nobodys = nobodys.len();
     explain(&mut nobodys, &mut one_more);
@@ -99,18 +101,20 @@ mod tests {
         let lost = |receipt| Loss { since: 100.0, at: 200.0, receipt };
         /// What was lost, which workers ended, and how many offences there are.
         type Case<'a> = (&'a [Option<Receipt>], &'a [Death], usize);
-        let cases: [Case<'_>; 11] = [
+        let cases: [Case<'_>; 13] = [
             (&[of(1, false)], &[death(1, 1, 1)], 0),
             (&[of(1, false), of(1, false)], &[death(1, 2, 2)], 0),
             // Beyond what it had, whatever another had.
-            (&[of(1, false), of(1, false)], &[death(1, 2, 1), death(2, 9, 9)], 1),
+            (&[of(1, false), of(1, false)], &[death(1, 1, 1), death(2, 9, 9)], 1),
             (&[of(1, false)], &[death(1, 0, 0), death(2, 9, 9)], 1),
             (&[of(1, false)], &[death(2, 9, 9)], 1),
             (&[of(1, true)], &[death(1, 9, 9)], 1),
             // One was lost while its worker went on, or is told and was not.
             (&[], &[death(1, 1, 2)], 1),
             (&[], &[death(1, 3, 1)], 1),
-            // Without a receipt: one of each worker that had one more.
+            // The one more, which may have a receipt that is not counted.
+            (&[of(1, false), of(1, false)], &[death(1, 2, 1)], 0),
+            (&[None, of(1, false), of(1, false)], &[death(1, 2, 1)], 1),
             (&[None], &[death(1, 2, 1)], 0),
             (&[None, None], &[death(1, 2, 1)], 1),
             (&[None, of(1, false)], &[death(1, 1, 1)], 1),
