@@ -8,7 +8,7 @@ use std::{collections::VecDeque, fmt::Debug};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    config::{Config, DURATION_MAX, SURPLUS_MAX, WORKERS_MAX},
+    config::{Config, DURATION_MAX, SURPLUS_MAX, ServiceConfig, WORKERS_MAX},
     mail::{incoming::Incoming, pieces::PIECE_BYTES, set_enclosure},
     message::{self, specimen::Specimen},
     process::fork::frames::next_frame,
@@ -130,15 +130,28 @@ pub fn handover(bytes: &[u8]) {
     assert_eq!(Handover::decode(value), Ok(handover));
 }
 
-/// Lines of `NAME=VALUE` for the environment.
+/// Lines of `NAME=VALUE` for the environment, of a cluster that has a service.
 pub fn environment(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let variables = text.lines().filter_map(|line| line.split_once('='));
+    let variables: Vec<(&str, &str)> =
+        text.lines().filter_map(|line| line.split_once('=')).collect();
     let mut config = Config::default();
-    let overrides = config.override_from(variables);
+    let mut overrides = config.override_from(variables.iter().copied());
+    within_bounds(&config);
+    let mut service = ServiceConfig { name: Some("web"), ..ServiceConfig::only(config, 1) };
+    for (name, value) in variables {
+        if overrides.unknown.iter().any(|unknown| unknown == name) {
+            overrides.bad.extend(service.set(name, value).err());
+        }
+    }
     for bad in &overrides.bad {
         assert!(bad.to_string().contains("allowed: "), "{bad}");
     }
+    assert!((1..=WORKERS_MAX).contains(&service.workers));
+    within_bounds(&service.rules);
+}
+
+fn within_bounds(config: &Config) {
     assert!(config.workers.is_none_or(|workers| workers <= WORKERS_MAX));
     assert!((1..=SURPLUS_MAX).contains(&config.surplus) && config.give_up > 0);
     assert!(!config.backoff.first.is_zero() && config.backoff.first <= config.backoff.longest);
@@ -164,24 +177,31 @@ pub fn message(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
 
     use proptest::{collection::vec, prelude::*, sample::Index};
 
     use super::*;
 
+    fn path(target: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target)
+    }
+
     /// The files of a target's corpus.
     fn corpus(target: &str) -> Vec<Vec<u8>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+        let folder = path(target);
         let entries = fs::read_dir(&folder).expect("a corpus");
         let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
         assert!(!files.is_empty(), "nothing in {}", folder.display());
         files.sort();
-        let read = |path| {
-            println!("{}", Path::display(path));
-            fs::read(path).expect("a file")
+        let read = |file: &PathBuf| {
+            println!("{}", file.display());
+            fs::read(file).expect("a file")
         };
-        files.iter().map(|path| read(path)).collect()
+        files.iter().map(read).collect()
     }
 
     fn feed(target: &str, function: fn(&[u8])) {
@@ -198,6 +218,48 @@ mod tests {
         feed("link", link);
         feed("mail", mail);
         feed("message", message);
+    }
+
+    /// Else all of a corpus might be refused at the first byte, as after a change of the protocol.
+    #[test]
+    fn what_is_good_in_a_corpus_is_read() {
+        fn is_read<T: DeserializeOwned>(file: &str) {
+            let frame = wire::decode::<T>(&fs::read(path("link").join(file)).expect("a file"));
+            assert!(frame.is_ok(), "{file}: {:?}", frame.err());
+        }
+        is_read::<ToZygote>("begin_with_three_groups");
+        is_read::<FromZygote>("zygote_refuses_with_a_reason");
+        is_read::<ToWorker>("worker_goes_with_a_service");
+        is_read::<ToWorker>("worker_is_bound");
+        is_read::<ToWorker>("bind_was_refused");
+        for file in [
+            "worker_says_hello",
+            "worker_binds_on_a_scoped_ipv6",
+            "worker_binds_a_path",
+            "worker_binds_what_was_inherited",
+            "worker_ended_in_a_panic",
+        ] {
+            is_read::<FromWorker>(file);
+        }
+        let handover = fs::read_to_string(path("handover").join("good")).expect("a file");
+        assert!(Handover::decode(&handover).is_ok(), "{handover}");
+        for file in ["texts", "sets_and_maps", "tree_of_every_form"] {
+            let message = fs::read(path("message").join(file)).expect("a file");
+            assert!(message::decode::<Specimen>(&message).is_ok(), "{file}");
+        }
+        // An error would be the one that is told last.
+        type Reader = fn(&[u8], usize) -> Vec<String>;
+        let readers: [(&str, &str, Reader, usize); 3] = [
+            ("mail", "request_and_reply", mail_in_pieces, 2),
+            ("mail", "three_messages_in_pieces_of_seven", mail_in_pieces, 3),
+            ("channel", "three_frames_in_pieces_of_five", channel_in_pieces, 3),
+        ];
+        for (target, file, read, count) in readers {
+            let bytes = fs::read(path(target).join(file)).expect("a file");
+            let told = read(&bytes[1..], bytes.len());
+            let frames = told.iter().filter(|frame| frame.contains('{')).count();
+            assert_eq!((told.len(), frames), (count, count), "{file}: {told:?}");
+        }
     }
 
     proptest! {

@@ -39,7 +39,8 @@ pub fn get(address: SocketAddr, path: &str) -> Outcome {
     sort(try_get(address, path))
 }
 
-fn sort(answer: io::Result<Vec<u8>>) -> Outcome {
+/// What became of a connection on which all was read that came.
+pub fn sort(answer: io::Result<Vec<u8>>) -> Outcome {
     answer.map_or_else(|error| Outcome::from(&error), |answer| parse(&answer))
 }
 

@@ -14,6 +14,7 @@ pub mod keep_alive;
 mod output;
 pub mod pattern;
 pub mod proc;
+pub mod receipts;
 pub mod websocket;
 
 use std::{
@@ -30,6 +31,7 @@ use std::{
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process, kill_process_group};
 
+pub use self::output::End;
 use self::output::Lines;
 
 /// How long a test waits for something that has to happen. No test is faster for a shorter one.
@@ -176,7 +178,13 @@ impl Running {
 
     /// What the lines of ended workers say in sum: how many ended, and how many connections they lost.
     pub fn exits(&self) -> (usize, u64) {
-        output::exits(&self.output())
+        let ends = self.ends();
+        (ends.len(), ends.iter().map(|end| end.lost).sum())
+    }
+
+    /// What the lines of ended workers say.
+    pub fn ends(&self) -> Vec<End> {
+        self.lines.ends()
     }
 
     /// Waits for the end of the master and returns its status.

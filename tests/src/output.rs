@@ -10,11 +10,29 @@ use std::{
     time::Instant,
 };
 
-use crate::DEADLINE;
+use crate::{DEADLINE, monotonic_ms};
+
+#[derive(Clone, Debug)]
+struct Line {
+    text: String,
+    /// When it was read, which is after it was written.
+    at: f64,
+}
+
+/// The end of a worker, by its life-cycle line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct End {
+    /// The number of its `WorkerId`.
+    pub worker: u64,
+    /// How many connections were open.
+    pub lost: u64,
+    /// When the line was read, on the clock of [`monotonic_ms`]; the end itself was before.
+    pub told: f64,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    seen: Mutex<Vec<String>>,
+    seen: Mutex<Vec<Line>>,
     more: Condvar,
     /// Streams that have not come to their end.
     reading: AtomicUsize,
@@ -22,7 +40,13 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn seen(&self) -> Vec<String> {
-        self.seen.lock().expect("no panic while reading").clone()
+        let seen = self.seen.lock().expect("no panic while reading");
+        seen.iter().map(|line| line.text.clone()).collect()
+    }
+
+    /// The ends of workers.
+    pub(crate) fn ends(&self) -> Vec<End> {
+        self.seen.lock().expect("no panic while reading").iter().filter_map(end).collect()
     }
 
     /// Whether every stream has come to its end.
@@ -35,13 +59,14 @@ impl Lines {
         let deadline = Instant::now() + DEADLINE;
         let mut seen = self.seen.lock().expect("no panic while reading");
         loop {
-            let found: Vec<String> = seen.iter().filter(|l| l.contains(text)).cloned().collect();
+            let texts = seen.iter().map(|line| &line.text);
+            let found: Vec<String> = texts.filter(|l| l.contains(text)).cloned().collect();
             if found.len() >= count {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let came = seen.clone();
+                let came: Vec<String> = seen.iter().map(|line| line.text.clone()).collect();
                 // Others may want to print it too.
                 drop(seen);
                 panic!("{count} lines with {text:?} did not come; came: {came:#?}");
@@ -57,7 +82,8 @@ pub(crate) fn read(stream: impl Read + Send + 'static, lines: &Arc<Lines>) {
     let lines = Arc::clone(lines);
     thread::spawn(move || {
         for line in BufReader::new(stream).lines() {
-            let Ok(line) = line else { break };
+            let Ok(text) = line else { break };
+            let line = Line { text, at: monotonic_ms() };
             lines.seen.lock().expect("no panic while reading").push(line);
             lines.more.notify_all();
         }
@@ -65,13 +91,38 @@ pub(crate) fn read(stream: impl Read + Send + 'static, lines: &Arc<Lines>) {
     });
 }
 
-/// How many workers ended, by the life-cycle lines, and how many connections they lost.
-pub(crate) fn exits(lines: &[String]) -> (usize, u64) {
-    let exits = lines.iter().filter(|line| line.starts_with("cluster: ")).filter_map(|line| {
-        let (_, how) = line.split_once(") exited: ")?;
-        let words: Vec<&str> = how.split([' ', ',', ';']).filter(|w| !w.is_empty()).collect();
-        let at = words.iter().position(|word| *word == "lost");
-        Some(at.map_or(0, |at| words[at - 2].parse().expect("a number of connections")))
-    });
-    exits.fold((0, 0), |(count, lost), more: u64| (count + 1, lost + more))
+/// The end of a worker, if the line tells one: `cluster: slot 1 (worker 3, pid 811) exited: SIGSEGV, 2
+/// connections lost; respawning in 0 ms`.
+fn end(line: &Line) -> Option<End> {
+    let (who, how) = line.text.strip_prefix("cluster: ")?.split_once(") exited: ")?;
+    let (_, worker) = who.rsplit_once("worker ")?;
+    let (worker, _) = worker.split_once(',')?;
+    let worker = worker.parse().expect("the number of a worker");
+    let words: Vec<&str> = how.split([' ', ',', ';']).filter(|w| !w.is_empty()).collect();
+    let at = words.iter().position(|word| *word == "lost");
+    let lost = at.map_or(0, |at| words[at - 2].parse().expect("a number of connections"));
+    Some(End { worker, lost, told: line.at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_read_from_its_line() {
+        let told = |text: &str| end(&Line { text: text.to_owned(), at: 5.0 });
+        for (text, worker, lost) in [
+            (
+                "cluster: slot 1 (worker 3, pid 811) exited: SIGSEGV, 2 connections lost; respawning in 0 ms",
+                3,
+                2,
+            ),
+            ("cluster: slot 1 (jobs, worker 30, pid 811) exited: code 0, 1 connection lost", 30, 1),
+            ("cluster: slot 0 (worker 1, pid 8) exited: code 0 as asked", 1, 0),
+        ] {
+            assert_eq!(told(text), Some(End { worker, lost, told: 5.0 }), "{text}");
+        }
+        assert_eq!(told("cluster: zygote 1 exited: killed"), None);
+        assert_eq!(told("slot 1 (worker 3, pid 811) exited: by the program"), None);
+    }
 }

@@ -7,17 +7,30 @@ use crate::{growth::Step, measures::Measure, peers::Contestant};
 /// All that a run has found.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
-    figures: BTreeMap<(String, Measure), Figures>,
+    pub(crate) about: About,
+    /// In the order of tables.
+    pub(crate) contestants: Vec<Contestant>,
+    pub(crate) figures: BTreeMap<(String, Measure), Figures>,
     pub(crate) growth: Vec<Step>,
+}
+
+/// Without which no figure means anything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct About {
+    /// Cores, kernel, and the versions of the others.
+    pub(crate) machine: String,
+    pub(crate) rounds: usize,
     /// The load average before the first server started and after the last one; only the first is all others'.
     pub(crate) loads: [f64; 2],
     /// A sentence on each peer that is not there.
     pub(crate) skipped: Vec<String>,
+    /// How long all took.
+    pub(crate) seconds: f64,
 }
 
 impl Results {
     pub(crate) fn add(&mut self, contestant: &Contestant, measure: Measure, value: f64) {
-        self.figures.entry((contestant.name(), measure)).or_default().0.push(value);
+        self.figures.entry((contestant.name(), measure)).or_default().add(value);
     }
 
     pub(crate) fn get(&self, contestant: &Contestant, measure: Measure) -> Option<&Figures> {
@@ -39,7 +52,16 @@ impl Results {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures(pub(crate) Vec<f64>);
 
+/// More digits than were measured say nothing, and what is kept is to be what is shown.
+pub(crate) fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
+
 impl Figures {
+    pub(crate) fn add(&mut self, value: f64) {
+        self.0.push(rounded(value));
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);

@@ -1,8 +1,8 @@
-//! What each further worker costs: start, memory, CPU with nothing to do, CPU of a connection.
+//! What each further worker costs: start, memory, CPU with nothing to do, CPU of a connection, a broadcast.
 
 use crate::{
-    clients,
-    figures::{Figures, Results},
+    broadcasts, clients,
+    figures::{Figures, Results, rounded},
     peers::{Contestant, OURS, Peer},
     rounds::{Extent, used, used_idle},
     server::Server,
@@ -18,6 +18,8 @@ pub(crate) struct Step {
     pub(crate) idle_cpu: f64,
     pub(crate) cpu_us: f64,
     pub(crate) rate: f64,
+    /// From the master to all workers, of those that have messages.
+    pub(crate) broadcast_us: Option<f64>,
 }
 
 /// Those whose growth is of interest; and beyond which number of workers it is clear enough.
@@ -32,10 +34,12 @@ const GROWING: [(Peer, usize); 5] = [
 /// How often each is started. The last one is looked at further.
 const STARTS: usize = 3;
 
-pub(crate) fn measure(contestants: &[Contestant], extent: &Extent, results: &mut Results) {
+pub(crate) fn measure(extent: &Extent, results: &mut Results) {
     for &workers in extent.growth {
         for (peer, most) in GROWING {
-            if workers <= most && contestants.iter().any(|contestant| contestant.peer == peer) {
+            if workers <= most
+                && results.contestants.iter().any(|contestant| contestant.peer == peer)
+            {
                 let contestant = Contestant { peer, workers };
                 eprintln!("growth: {}, {workers} workers", peer.name());
                 results.growth.push(measure_step(contestant, extent));
@@ -48,7 +52,7 @@ fn measure_step(contestant: Contestant, extent: &Extent) -> Step {
     let mut start_ms = Figures::default();
     let mut start = || {
         let server = Server::start(&contestant);
-        start_ms.0.push(server.start.as_secs_f64() * 1e3);
+        start_ms.add(server.start.as_secs_f64() * 1e3);
         server
     };
     for _ in 1..STARTS {
@@ -56,11 +60,14 @@ fn measure_step(contestant: Contestant, extent: &Extent) -> Step {
     }
     let server = start();
     server.settle();
-    let memory_mib = server.memory();
-    let idle_cpu = used_idle(&server, extent.idle);
+    let memory_mib = server.memory().map(rounded);
+    let idle_cpu = rounded(used_idle(&server, extent.idle));
     clients::connect_anew(server.address, extent.warm_up);
     let used = used(&server, || Some(clients::connect_anew(server.address, extent.load)));
     let (load, cpu_us) = used.expect("these clients are always there");
-    let rate = load.requests as f64 / load.elapsed.as_secs_f64();
-    Step { contestant, start_ms, memory_mib, idle_cpu, cpu_us, rate }
+    let rate = rounded(load.requests as f64 / load.elapsed.as_secs_f64());
+    drop(server);
+    let broadcast_us = broadcasts::measure(&contestant, extent.load).map(rounded);
+    let cpu_us = rounded(cpu_us);
+    Step { contestant, start_ms, memory_mib, idle_cpu, cpu_us, rate, broadcast_us }
 }

@@ -1,19 +1,24 @@
 //! This project beside its peers: the same hello, the same clients, one run, a table of medians.
 //!
 //! ```text
-//! cargo run --release -p cluster-tests --bin versus -- [--quick] [--json FILE] [--svg FILE] [NAME..]
+//! cargo run --release -p cluster-tests --bin versus -- [--quick] [--out FOLDER] [--readme FILE] [NAME..]
+//! cargo run --release -p cluster-tests --bin versus -- --again FOLDER [--readme FILE]
 //! ```
 //!
 //! The peers take turns in several rounds, each time as new processes and in another order: what else the
 //! machine does meanwhile meets all of them. With `NAME`s, only peers whose name contains one of them. Exits
 //! with another code than 0 only if something did not work, never for a figure.
 
+mod about;
+mod broadcasts;
 mod clients;
 mod figures;
 mod growth;
+mod growth_table;
 mod guard;
 mod json;
 mod measures;
+mod outputs;
 mod peers;
 mod plot;
 mod programs;
@@ -21,20 +26,34 @@ mod rounds;
 mod server;
 mod table;
 
-use std::{path::PathBuf, time::Instant};
+use std::{io, path::PathBuf, time::Instant};
 
 use self::{figures::Results, peers::Contestant, rounds::Extent};
 
-fn main() -> std::io::Result<()> {
-    let begun = Instant::now();
+fn main() -> io::Result<()> {
     let asked = Asked::from_args()?;
+    let results = match &asked.again {
+        Some(folder) => outputs::read(folder)?,
+        None => measure(&asked),
+    };
+    print!("{}", table::written(&results));
+    for folder in asked.again.iter().chain(&asked.out) {
+        outputs::write(folder, &results)?;
+    }
+    if let Some(readme) = &asked.readme {
+        outputs::insert(readme, &results)?;
+    }
+    Ok(())
+}
+
+fn measure(asked: &Asked) -> Results {
+    let begun = Instant::now();
     let extent = if asked.quick { Extent::QUICK } else { Extent::FULL };
     guard::end_all_at_a_signal();
     programs::build();
     let (contestants, skipped) = peers::contestants(&asked.names);
-    let mut results = Results::default();
-    results.skipped = skipped;
-    results.loads[0] = load();
+    let about = about::now(&contestants, skipped, &extent);
+    let mut results = Results { about, contestants: contestants.clone(), ..Results::default() };
     for round in 0..extent.rounds {
         // Another one is first in each round, and the direction changes: no peer always follows the same.
         let mut order: Vec<&Contestant> = contestants.iter().collect();
@@ -48,50 +67,41 @@ fn main() -> std::io::Result<()> {
             rounds::measure(contestant, &extent, &mut results);
         }
     }
-    growth::measure(&contestants, &extent, &mut results);
-    results.loads[1] = load();
-    print!("{}", table::written(&contestants, &results, &extent));
-    if let Some(path) = asked.json {
-        std::fs::write(path, json::written(&contestants, &results, &extent))?;
-    }
-    if let Some(path) = asked.svg {
-        std::fs::write(path, plot::drawn(&contestants, &results))?;
-    }
-    println!("\nMeasured in {:.0} s.", begun.elapsed().as_secs_f64());
-    Ok(())
-}
-
-/// The load average of the last minute.
-fn load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default()
+    growth::measure(&extent, &mut results);
+    results.about.loads[1] = about::load();
+    results.about.seconds = begun.elapsed().as_secs_f64().round();
+    results
 }
 
 /// What this program was called with.
 #[derive(Debug, Default)]
 struct Asked {
     quick: bool,
-    json: Option<PathBuf>,
-    svg: Option<PathBuf>,
+    out: Option<PathBuf>,
+    again: Option<PathBuf>,
+    readme: Option<PathBuf>,
     names: Vec<String>,
 }
 
 impl Asked {
-    fn from_args() -> std::io::Result<Self> {
-        let usage = "arguments: [--quick] [--json FILE] [--svg FILE] [NAME..]";
-        let wrong = || std::io::Error::new(std::io::ErrorKind::InvalidInput, usage);
+    fn from_args() -> io::Result<Self> {
+        let usage = "arguments: [--quick] [--out FOLDER] [--readme FILE] [NAME..], or --again FOLDER \
+                     [--readme FILE]";
+        let wrong = || io::Error::new(io::ErrorKind::InvalidInput, usage);
         let mut asked = Self::default();
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
-            let mut file = || arguments.next().map(PathBuf::from).ok_or_else(wrong);
+            let mut path = || arguments.next().map(PathBuf::from).ok_or_else(wrong);
             match argument.as_str() {
                 "--quick" => asked.quick = true,
-                "--json" => asked.json = Some(file()?),
-                "--svg" => asked.svg = Some(file()?),
+                "--out" => asked.out = Some(path()?),
+                "--again" => asked.again = Some(path()?),
+                "--readme" => asked.readme = Some(path()?),
                 name if !name.starts_with('-') => asked.names.push(name.to_owned()),
                 _ => return Err(wrong()),
             }
         }
-        Ok(asked)
+        let measures = asked.quick || asked.out.is_some() || !asked.names.is_empty();
+        if asked.again.is_some() && measures { Err(wrong()) } else { Ok(asked) }
     }
 }

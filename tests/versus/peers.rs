@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
-use crate::programs::{Folder, NGINX, WSGI, own, source, version};
+use crate::programs::{Folder, NGINX, RACK, WSGI, own, source, version};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) enum Peer {
     Node(&'static str),
     /// With its default, sync workers.
     Gunicorn,
+    /// In cluster mode, with one thread in each worker.
+    Puma,
 }
 
 /// A server with its number of workers.
@@ -44,7 +46,7 @@ pub(crate) const OURS: Contestant = Contestant { peer: Peer::Cluster("round-robi
 /// What a cluster should come near to.
 pub(crate) const PLAIN: Contestant = Contestant { peer: Peer::Single, workers: 1 };
 
-const ALL: [Contestant; 13] = [
+const ALL: [Contestant; 14] = [
     OURS,
     Contestant { peer: Peer::Cluster("least-connections"), workers: 2 },
     Contestant { peer: Peer::Cluster("sticky"), workers: 2 },
@@ -58,6 +60,7 @@ const ALL: [Contestant; 13] = [
     Contestant { peer: Peer::Node("rr"), workers: 2 },
     Contestant { peer: Peer::Node("none"), workers: 2 },
     Contestant { peer: Peer::Gunicorn, workers: 2 },
+    Contestant { peer: Peer::Puma, workers: 2 },
 ];
 
 /// Those that are installed and were asked for, and a sentence on each of the others.
@@ -77,13 +80,24 @@ pub(crate) fn contestants(names: &[String]) -> (Vec<Contestant>, Vec<String>) {
     (found, skipped)
 }
 
+/// The one of this name, whether it is installed or not.
+pub(crate) fn named(name: &str) -> Option<Contestant> {
+    ALL.into_iter().find(|contestant| contestant.name() == name)
+}
+
 impl Peer {
+    /// The one of this name, whatever its number of workers.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        ALL.into_iter().map(|contestant| contestant.peer).find(|peer| peer.name() == name)
+    }
+
     /// The program that has to be installed, and what makes it say its version.
     pub(crate) fn needs(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Nginx => Some(("nginx", "-v")),
             Self::Node(_) => Some(("node", "--version")),
             Self::Gunicorn => Some(("gunicorn", "--version")),
+            Self::Puma => Some(("puma", "--version")),
             Self::Cluster(_) | Self::Single | Self::Threads | Self::ReusePort => None,
         }
     }
@@ -99,7 +113,13 @@ impl Peer {
             Self::Node("rr") => "Node cluster, round robin".to_owned(),
             Self::Node(policy) => format!("Node cluster, {policy}"),
             Self::Gunicorn => "gunicorn".to_owned(),
+            Self::Puma => "puma".to_owned(),
         }
+    }
+
+    /// Whether it finds a port by itself, and says `listening on ADDRESS`.
+    pub(crate) fn chooses_port(self) -> bool {
+        matches!(self, Self::Cluster(_) | Self::Single | Self::Threads | Self::ReusePort)
     }
 
     /// Whether another worker follows one that was killed.
@@ -117,12 +137,13 @@ impl Contestant {
         }
     }
 
-    /// How it shows that it is ready; where it listens, if it does not choose that itself.
+    /// How it shows that it is ready.
     pub(crate) fn sign(&self) -> Sign {
         match self.peer {
             Peer::Cluster(_) => Sign::Lines(" serves", self.workers),
             Peer::Single | Peer::Threads => Sign::Lines("listening on", 1),
             Peer::ReusePort | Peer::Node(_) => Sign::Lines("listening on", self.workers),
+            Peer::Puma => Sign::Lines(") booted in ", self.workers),
             Peer::Nginx | Peer::Gunicorn => Sign::Answer,
         }
     }
@@ -137,6 +158,7 @@ impl Contestant {
                 Some(Folder::with("nginx.conf", &text))
             }
             Peer::Gunicorn => Some(Folder::with("hello.py", WSGI)),
+            Peer::Puma => Some(Folder::with("config.ru", RACK)),
             _ => None,
         }
     }
@@ -177,6 +199,13 @@ impl Contestant {
                 let bind = address.to_string();
                 let options = ["--chdir", &folder, "-w", &workers, "-b", &bind, "hello:hello"];
                 with(Path::new("gunicorn"), &options)
+            }
+            Peer::Puma => {
+                let bind = format!("tcp://{address}");
+                let place = ["--no-config", "--dir", &folder, "-e", "production"];
+                let mut command = with(Path::new("puma"), &place);
+                command.args(["-w", &workers, "-t", "1:1", "-b", &bind]);
+                command
             }
         }
     }

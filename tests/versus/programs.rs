@@ -7,10 +7,11 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// What Cargo does not build along with this program.
-const OURS: [&str; 2] = ["hello_cluster", "hello_plain"];
+/// What Cargo does not build along with this program: two servers, and from the benchmarks what broadcasts.
+const OURS: [&str; 3] = ["hello_cluster", "hello_plain", "bench_cluster"];
+const PACKAGES: [&str; 2] = ["cluster-tests", "cluster-benches"];
 
-/// Builds the servers of this package as this program was built.
+/// Builds our programs as this one was built.
 ///
 /// # Panics
 /// If they do not compile.
@@ -22,6 +23,9 @@ pub(crate) fn build() {
     } else {
         command.arg("--release");
     }
+    for package in PACKAGES {
+        command.args(["--package", package]);
+    }
     for name in OURS {
         command.args(["--bin", name]);
     }
@@ -29,7 +33,7 @@ pub(crate) fn build() {
     assert!(status.success(), "cargo does not build {OURS:?}: {status}");
 }
 
-/// A program of this package.
+/// One of our programs.
 pub(crate) fn own(name: &str) -> PathBuf {
     let this = env::current_exe().expect("/proc is mounted");
     this.with_file_name(name)
@@ -38,6 +42,11 @@ pub(crate) fn own(name: &str) -> PathBuf {
 /// A file beside the sources of this program.
 pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("versus").join(name)
+}
+
+/// What plays Node's part in the benchmarks.
+pub(crate) fn bench_node() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/src/bench_node.js")
 }
 
 /// The first line in which a program says its version; `None` if it is not installed.
@@ -99,4 +108,10 @@ pub(crate) const WSGI: &str = "
 def hello(environ, start):
     start('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '5')])
     return [b'hello']
+";
+
+/// The program that puma runs.
+pub(crate) const RACK: &str = "
+HEADERS = { 'content-type' => 'text/plain', 'content-length' => '5' }
+run ->(_) { [200, HEADERS.dup, ['hello']] }
 ";

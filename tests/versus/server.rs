@@ -55,7 +55,7 @@ impl Server {
             Sign::Answer => wait_for_answer(contestant, address),
         }
         let start = begun.elapsed();
-        if let Sign::Lines(..) = contestant.sign() {
+        if contestant.peer.chooses_port() {
             address = running.address();
         }
         Self { contestant: *contestant, address, start, running, _folder: folder }

@@ -4,16 +4,16 @@ use std::fmt::Write;
 
 use crate::{
     clients::{KEPT_CLIENTS, NEW_CLIENTS},
-    figures::{Figures, Results},
+    figures::{About, Figures, Results},
+    growth_table,
     measures::Measure,
     peers::{Contestant, OURS, PLAIN, Peer},
-    programs::version,
-    rounds::Extent,
 };
 
 const NOTES: &str = "\
 Memory is PSS. A kill is of the only worker, from the signal to a client's next answer. With kept connections all
 clients have one address, so that a sticky schedule gives them to one worker, and gunicorn's sync workers keep none.
+CPU is that of all processes of a server for one request, so that what clients use does not count.
 Messages between processes, and forks: `cargo bench -p cluster-benches`.
 ";
 
@@ -25,19 +25,15 @@ struct Section {
 }
 
 /// All tables.
-pub(crate) fn written(contestants: &[Contestant], results: &Results, extent: &Extent) -> String {
-    let mut out = head(contestants, results, extent);
-    for skipped in &results.skipped {
-        let _ = writeln!(out, "SKIPPED: {skipped}");
-    }
-    let _ = write!(out, "\n### Medians\n\n{}", summary(contestants, results));
+pub(crate) fn written(results: &Results) -> String {
+    let mut out = head(&results.about);
+    let _ = write!(out, "\n### Medians\n\n{}", medians(results));
     for section in sections() {
-        let _ = write!(out, "\n### {}\n\n{}", section.title, table(&section, contestants, results));
+        let _ = write!(out, "\n### {}\n\n{}", section.title, table(&section, results));
     }
-    if !results.growth.is_empty() {
-        let _ = write!(out, "\n### With more workers\n\n{}", growth(results));
-    }
+    out += &growth_table::written(results);
     let _ = write!(out, "\n### What was aimed at\n\n{}\n{NOTES}", aims(results));
+    let _ = writeln!(out, "\nMeasured in {:.0} s.", results.about.seconds);
     out
 }
 
@@ -79,56 +75,36 @@ fn sections() -> [Section; 3] {
     ]
 }
 
-/// What was measured where: without it no figure means anything.
-fn head(contestants: &[Contestant], results: &Results, extent: &Extent) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut out = "# This project beside its peers\n\n".to_owned();
-    let _ = write!(out, "{cores} cores, Linux {}", kernel.trim());
-    let mut programs: Vec<_> = contestants.iter().filter_map(|c| c.peer.needs()).collect();
-    programs.push(("wrk", "-v"));
-    programs.dedup();
-    for (program, argument) in programs {
-        match version(program, argument) {
-            Some(version) if version.contains(program) => {
-                // Some say more than their version.
-                let words: Vec<&str> = version.split(' ').take(3).collect();
-                let _ = write!(out, "; {}", words.join(" "));
-            }
-            Some(version) => {
-                let _ = write!(out, "; {program} {version}");
-            }
-            None => out += "; no wrk: nothing is measured with connections that are kept",
-        }
-    }
-    let rounds = extent.rounds;
-    let _ = writeln!(out, ". Each figure is the median of {rounds} rounds (least to most).");
-    let [before, after] = results.loads;
-    if before > 0.5 {
+fn head(about: &About) -> String {
+    let About { machine, rounds, loads: [before, after], skipped, .. } = about;
+    let mut out = format!(
+        "# This project beside its peers\n\n{machine}. Each figure is the median of {rounds} rounds (least to most).\n"
+    );
+    if *before > 0.5 {
         let _ = writeln!(
             out,
             "The machine was not quiet: its load was {before} before and {after} after."
         );
     }
+    for skipped in skipped {
+        let _ = writeln!(out, "SKIPPED: {skipped}");
+    }
     out
 }
 
-/// The most important figures, for README.md.
-fn summary(contestants: &[Contestant], results: &Results) -> String {
+/// The most important figures, which README.md has too.
+pub(crate) fn medians(results: &Results) -> String {
     let heads = [
         "",
-        "new connections/s",
-        "CPU µs",
+        "new connection: CPU µs",
         "to tokio's",
-        "kept: requests/s",
-        "CPU µs",
+        "kept connection: CPU µs",
         "to tokio's",
-        "one worker, MiB",
-        "start, ms",
-        "SIGKILL to serving, ms",
+        "one worker: MiB",
+        "SIGKILL to serving: ms",
     ];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    for contestant in contestants {
+    for contestant in &results.contestants {
         let absent = || "–".to_owned();
         let median = |measure: Measure| {
             let figures = results.get(contestant, measure);
@@ -140,21 +116,18 @@ fn summary(contestants: &[Contestant], results: &Results) -> String {
         };
         rows.push(vec![
             contestant.name(),
-            median(Measure::NewRate),
             median(Measure::NewCpu),
             ratio(Measure::NewCpu),
-            median(Measure::KeptRate),
             median(Measure::KeptCpu),
             ratio(Measure::KeptCpu),
             median(Measure::WorkerMemory),
-            median(Measure::Start),
             median(Measure::Kill),
         ]);
     }
     aligned(&rows)
 }
 
-fn table(section: &Section, contestants: &[Contestant], results: &Results) -> String {
+fn table(section: &Section, results: &Results) -> String {
     let mut heads = vec![String::new()];
     heads.extend(section.measures.iter().map(|measure| measure.title().to_owned()));
     if section.compared.is_some() {
@@ -163,7 +136,7 @@ fn table(section: &Section, contestants: &[Contestant], results: &Results) -> St
     let mut rows = vec![heads];
     let has_any =
         |one: &&Contestant| section.measures.iter().any(|&m| results.get(one, m).is_some());
-    for contestant in contestants.iter().filter(has_any) {
+    for contestant in results.contestants.iter().filter(has_any) {
         let mut row = vec![contestant.name()];
         for &measure in section.measures {
             let figures = results.get(contestant, measure);
@@ -180,35 +153,10 @@ fn table(section: &Section, contestants: &[Contestant], results: &Results) -> St
     aligned(&rows)
 }
 
-fn cell(measure: Measure, figures: &Figures) -> String {
+pub(crate) fn cell(measure: Measure, figures: &Figures) -> String {
     let [median, least, most] =
         [figures.median(), figures.least(), figures.most()].map(|value| measure.written(value));
     format!("{median} ({least}–{most})")
-}
-
-fn growth(results: &Results) -> String {
-    let heads = [
-        "",
-        "workers",
-        "start to ready ms",
-        "memory MiB",
-        "idle CPU ms/s",
-        "CPU µs/connection",
-        "connections/s",
-    ];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    for step in &results.growth {
-        rows.push(vec![
-            step.contestant.peer.name(),
-            step.contestant.workers.to_string(),
-            cell(Measure::Start, &step.start_ms),
-            step.memory_mib.map_or("–".to_owned(), |memory| format!("{memory:.1}")),
-            format!("{:.2}", step.idle_cpu),
-            format!("{:.1}", step.cpu_us),
-            format!("{:.0}", step.rate),
-        ]);
-    }
-    aligned(&rows)
 }
 
 /// What this project has promised itself, and what it has come to.
@@ -244,7 +192,7 @@ fn aims(results: &Results) -> String {
 }
 
 /// A table whose columns a reader of plain text can follow. The first row is its head.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows[0].len();
     let length = |text: &String| text.chars().count();
     let width = |column: usize| rows.iter().map(|row| length(&row[column])).max().unwrap_or(0);

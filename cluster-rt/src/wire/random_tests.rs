@@ -35,6 +35,7 @@ fn from_zygote() -> impl Strategy<Value = FromZygote> {
             errno
         }),
         LazyJust::new(|| FromZygote::Begun),
+        LazyJust::new(|| FromZygote::Preloading),
         any::<[u8; 4]>().prop_map(|errno| FromZygote::ExecFailed { errno }),
     ]
 }

@@ -16,7 +16,9 @@ use cluster::{
     Address, ClusterMessage, Event, Master, Role, Worker, WorkerId, broadcast, broadcast_to, send,
     subscribe, try_send,
 };
+use cluster_tests::monotonic_ms;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
 
 /// From the master: everybody is there.
 #[derive(Debug, Serialize, Deserialize, ClusterMessage)]
@@ -74,7 +76,7 @@ async fn lead(scene: &str, master: Master) -> io::Result<()> {
         let note = note?.body.0;
         println!("the master got {note}");
         if note == "busy" {
-            send(Address::Slot(0), &Note("wake up".to_owned())).await?;
+            send(Address::Slot(0), &Note(monotonic_ms().to_string())).await?;
         }
     }
     Ok(())
@@ -173,19 +175,22 @@ async fn take_heavy() -> io::Result<()> {
     }
 }
 
-/// Every thread of the runtime is kept busy until a message has come.
+/// Every thread of the runtime is kept busy from the first byte of a connection until a message has come.
 async fn busy() -> io::Result<()> {
     let heard = Arc::new(AtomicBool::new(false));
     let (mut notes, hears) = (subscribe::<Note>(), Arc::clone(&heard));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     thread::spawn(move || {
         let note = runtime.block_on(notes.recv()).expect("a cluster").expect("a note");
-        println!("slot 0 got {} while it was busy", note.body.0);
+        let sent: f64 = note.body.0.parse().expect("the time of the master");
+        let took = monotonic_ms() - sent;
+        println!("slot 0 got a message while it was busy, after {took:.2} ms");
         hears.store(true, Ordering::Relaxed);
     });
     let listener = cluster::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening at {}", listener.local_addr()?);
-    let (_connection, _) = listener.accept().await?;
+    let (mut connection, _) = listener.accept().await?;
+    connection.read_u8().await?;
     let work = || {
         let heard = Arc::clone(&heard);
         tokio::spawn(async move {
@@ -202,6 +207,8 @@ async fn busy() -> io::Result<()> {
     for work in working {
         work.await?;
     }
+    // What waited meanwhile.
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     Ok(())
 }
 

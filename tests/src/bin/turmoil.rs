@@ -4,21 +4,32 @@
 //! A worker answers `/echo/NUMBER/BYTES` with `NUMBER VERSION SLOT TEXT`, the text being the number's pattern.
 //! `/spin` and `/quit` end it, `/hoard/MIB` keeps memory, `/descriptors/MS` takes every descriptor for a
 //! while, `/storm/COUNT` broadcasts that many messages. Whoever gets a message that is damaged, out of order
-//! or missing without a word prints `violation: ...`. How a worker begins is marked behind its code.
+//! or missing without a word prints `violation: ...`. How a worker begins is marked behind its code. In the file
+//! that `RECEIPTS` names, a worker leaves a receipt of every connection that it accepts or closes.
 
-use std::{collections::HashMap, fs::File, io, time::Duration};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use axum::{Router, extract::Path, routing::get};
+use axum::{Router, extract::Path, routing::get, serve::Listener};
 use cluster::{
-    ClusterMessage, Mail, Master, Role, TcpListener, broadcast, http::DrainLayer, subscribe,
+    ClusterMessage, Mail, Master, Role, TcpListener, TcpStream, broadcast, http::DrainLayer,
+    subscribe,
 };
 use cluster_tests::{
     deploy::marks,
     pattern::{is_pattern, pattern},
+    receipts::{self, Open, Receipts},
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf},
     sync::Mutex,
 };
 
@@ -53,7 +64,10 @@ async fn serve(worker: &cluster::Worker) -> io::Result<()> {
         _ => {}
     }
     tokio::spawn(endure(format!("worker {} in slot {slot}", worker.id())));
+    let receipts = std::env::var(receipts::VARIABLE).map_err(io::Error::other)?;
+    let receipts = Receipts::open(receipts.as_ref())?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = Receipted { listener, receipts, worker: worker.id().as_u64() };
     let echo = move |Path((number, bytes)): Path<(u64, usize)>| {
         let version = version.clone();
         async move { format!("{number} {version} {slot} {}", pattern(number, bytes)) }
@@ -67,6 +81,74 @@ async fn serve(worker: &cluster::Worker) -> io::Result<()> {
         .route("/storm/{count}", get(storm))
         .layer(DrainLayer);
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
+}
+
+/// A listener that leaves receipts.
+struct Receipted {
+    listener: TcpListener,
+    receipts: Receipts,
+    worker: u64,
+}
+
+/// A connection that is noted as closed before it is.
+struct Watched {
+    _open: Open,
+    stream: TcpStream,
+}
+
+impl Listener for Receipted {
+    type Io = Watched;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Watched, SocketAddr) {
+        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let open = self.receipts.accepted(peer, self.worker).expect("room in a file");
+        (Watched { _open: open, stream }, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
 }
 
 async fn spin() {

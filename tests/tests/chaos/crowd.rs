@@ -3,18 +3,18 @@
 //! Those that want an answer are counted as others are; the rest only take room.
 
 use std::{
-    io::{self, BufReader, Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use cluster_tests::client::{Outcome, connect_from};
+use cluster_tests::client::Outcome;
 use rustix::net::sockopt::set_socket_linger;
 
 use super::{
-    load::{Count, Request, address_of},
+    load::{Connection, Count, Request, address_of},
     plan::Crowd,
 };
 
@@ -30,25 +30,26 @@ pub(super) fn start(
 ) -> Vec<JoinHandle<()>> {
     let client = |number| {
         let count = Arc::clone(count);
-        thread::spawn(move || {
-            let client = address_of(100 + number);
-            match act(crowd, client, address, &count) {
-                Ok(Some(outcome)) => count.add(outcome),
-                Ok(None) => {}
-                Err(error) => count.add(Outcome::from(&error)),
-            }
-        })
+        thread::spawn(move || come(crowd, address_of(100 + number), address, &count))
     };
     (0..size).map(client).collect()
 }
 
+fn come(crowd: Crowd, client: Ipv4Addr, address: SocketAddr, count: &Count) {
+    let Some(mut connection) = Connection::open(client, address, count) else { return };
+    match act(crowd, &mut connection, count) {
+        Ok(Some(outcome)) => drop(connection.counted(outcome)),
+        Ok(None) => {}
+        Err(error) => drop(connection.counted(Outcome::from(&error))),
+    }
+}
+
 fn act(
     crowd: Crowd,
-    client: Ipv4Addr,
-    address: SocketAddr,
+    connection: &mut Connection<'_>,
     count: &Count,
 ) -> io::Result<Option<Outcome>> {
-    let mut stream = connect_from(client, address)?;
+    let stream = connection.stream.get_mut();
     match crowd {
         Crowd::Slow => {
             let request = Request::new(count, 64);
@@ -57,14 +58,14 @@ fn act(
                 stream.write_all(&[byte])?;
                 thread::sleep(TAKES / text.len() as u32);
             }
-            Ok(Some(request.read(&mut BufReader::new(stream))?.0))
+            Ok(Some(request.read(&mut connection.stream)?.0))
         }
         Crowd::Late => {
             // More than the buffers of both sockets take is not needed: the answer has to survive.
             let request = Request::new(count, 200_000);
             stream.write_all(request.text(true).as_bytes())?;
             thread::sleep(TAKES);
-            Ok(Some(request.read(&mut BufReader::new(stream))?.0))
+            Ok(Some(request.read(&mut connection.stream)?.0))
         }
         Crowd::Silent => {
             stream.set_read_timeout(Some(TAKES))?;
@@ -81,8 +82,7 @@ fn act(
     }
 }
 
-/// Ends a connection by RST.
-fn reset(stream: TcpStream) {
-    set_socket_linger(&stream, Some(Duration::ZERO)).expect("a socket");
-    drop(stream);
+/// Makes the end of a connection an RST.
+fn reset(stream: &TcpStream) {
+    set_socket_linger(stream, Some(Duration::ZERO)).expect("a socket");
 }

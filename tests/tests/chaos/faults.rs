@@ -8,15 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster_tests::{
-    Running, Signal, client::get_from, deploy::Deployed, fixture, proc::Process, send_signal,
-};
+use cluster_tests::{Running, Signal, deploy::Deployed, fixture, proc::Process, send_signal};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::{
     DESCRIPTORS, crowd,
-    load::{Count, address_of},
+    load::{Count, address_of, provoke},
     plan::{Fault, Newcomer},
 };
 
@@ -63,7 +61,7 @@ impl<'a> Victim<'a> {
             Fault::Provoke(path, client) => {
                 let (address, count) = (self.address, Arc::clone(self.count));
                 self.clients.push(thread::spawn(move || {
-                    count.add(get_from(address_of(client), address, path));
+                    provoke(address_of(client), address, &count, path);
                 }));
             }
             Fault::Crowd(crowd, size) => {

@@ -1,6 +1,7 @@
 //! Clients that number every request and check every answer, on kept connections and on single ones.
 //!
-//! What became of a request is counted, never judged here; an answer that is not the right one is `Other`.
+//! What became of a request is counted, and of a lost one who had the connection; never judged here. An answer
+//! that is not the right one is `Other`.
 
 use std::{
     io::{self, BufReader, Write as _},
@@ -14,30 +15,81 @@ use std::{
 };
 
 use cluster_tests::{
-    client::{Outcome, Tally, connect_from},
+    client::{self, Outcome, Tally, connect_from, send_request},
     keep_alive::{is_closed, read_answer},
+    monotonic_ms,
     pattern::is_pattern,
+    receipts::Receipts,
 };
 
-use super::plan::Dice;
+use super::{losses::Loss, plan::Dice};
 
 /// Above this an answer is not in one packet.
 const BYTES_MAX: u64 = 100_000;
 
 /// What all clients of a run count together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Count {
     tally: Mutex<Tally>,
+    losses: Mutex<Vec<Loss>>,
     number: AtomicU64,
+    pub(super) receipts: Receipts,
 }
 
 impl Count {
-    pub(super) fn add(&self, outcome: Outcome) {
-        self.tally.lock().expect("no panic while counting").add(outcome);
+    pub(super) fn new(receipts: Receipts) -> Self {
+        let (tally, losses) = (Mutex::default(), Mutex::default());
+        Self { tally, losses, number: AtomicU64::new(0), receipts }
     }
 
     pub(super) fn so_far(&self) -> Tally {
         self.tally.lock().expect("no panic while counting").clone()
+    }
+
+    /// Every request that was sent, or whose connection was made, and got no whole answer.
+    pub(super) fn losses(&self) -> Vec<Loss> {
+        self.losses.lock().expect("no panic while counting").clone()
+    }
+
+    fn add(&self, outcome: Outcome) {
+        self.tally.lock().expect("no panic while counting").add(outcome);
+    }
+}
+
+/// One connection of a client, and what is noted of it.
+#[derive(Debug)]
+pub(super) struct Connection<'a> {
+    pub(super) stream: BufReader<TcpStream>,
+    count: &'a Count,
+    client: SocketAddr,
+    since: f64,
+}
+
+impl<'a> Connection<'a> {
+    /// Connects; a failure is counted.
+    pub(super) fn open(client: Ipv4Addr, address: SocketAddr, count: &'a Count) -> Option<Self> {
+        let since = monotonic_ms();
+        match connect_from(client, address) {
+            Ok(stream) => {
+                let client = stream.local_addr().expect("a socket");
+                Some(Self { stream: BufReader::new(stream), count, client, since })
+            }
+            Err(error) => {
+                count.add(Outcome::from(&error));
+                None
+            }
+        }
+    }
+
+    /// Counts what became of a request on it, and returns that.
+    pub(super) fn counted(&self, outcome: Outcome) -> Outcome {
+        if matches!(outcome, Outcome::Reset | Outcome::Empty) {
+            let receipt = self.count.receipts.find(self.client, self.since);
+            let loss = Loss { since: self.since, at: monotonic_ms(), receipt };
+            self.count.losses.lock().expect("no panic while counting").push(loss);
+        }
+        self.count.add(outcome.clone());
+        outcome
     }
 }
 
@@ -82,15 +134,26 @@ impl Request {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own; counted.
 pub(super) fn ask(client: Ipv4Addr, address: SocketAddr, count: &Count, bytes: u64) -> Outcome {
     let request = Request::new(count, bytes);
-    let ask = || {
-        let mut stream = BufReader::new(connect_from(client, address)?);
-        stream.get_mut().write_all(request.text(true).as_bytes())?;
-        Ok(request.read(&mut stream)?.0)
+    let Some(mut connection) = Connection::open(client, address, count) else {
+        return Outcome::Refused;
     };
-    ask().unwrap_or_else(|error: io::Error| Outcome::from(&error))
+    let sent = connection.stream.get_mut().write_all(request.text(true).as_bytes());
+    let outcome = match sent.and_then(|()| request.read(&mut connection.stream)) {
+        Ok((outcome, _)) => outcome,
+        Err(error) => Outcome::from(&error),
+    };
+    connection.counted(outcome)
+}
+
+/// A request for something that is not good for a worker; counted.
+pub(super) fn provoke(client: Ipv4Addr, address: SocketAddr, count: &Count, path: &str) {
+    let Some(mut connection) = Connection::open(client, address, count) else { return };
+    let stream = connection.stream.get_mut();
+    let answer = send_request(stream, path).and_then(|()| client::read_answer(stream));
+    connection.counted(client::sort(answer));
 }
 
 /// Clients that ask until they are stopped.
@@ -134,29 +197,28 @@ fn use_connection(
     count: &Count,
     dice: &mut Dice,
 ) {
-    let mut stream = match connect_from(client, address) {
-        Ok(stream) => BufReader::new(stream),
-        Err(error) => {
-            count.add(Outcome::from(&error));
-            // Refused, which is quick.
-            return thread::sleep(Duration::from_millis(5));
-        }
+    let Some(mut connection) = Connection::open(client, address, count) else {
+        // Refused, which is quick.
+        return thread::sleep(Duration::from_millis(5));
     };
     for left in (0..requests).rev() {
-        if is_closed(stream.get_ref()) && left + 1 < requests {
+        if is_closed(connection.stream.get_ref()) && left + 1 < requests {
             return;
         }
         let bytes = if dice.below(10) == 0 { dice.below(BYTES_MAX) } else { 64 };
         let request = Request::new(count, bytes);
-        let sent = stream.get_mut().write_all(request.text(left == 0).as_bytes());
-        match sent.and_then(|()| request.read(&mut stream)) {
+        let sent = connection.stream.get_mut().write_all(request.text(left == 0).as_bytes());
+        match sent.and_then(|()| request.read(&mut connection.stream)) {
             Ok((outcome, close)) => {
-                count.add(outcome);
+                connection.counted(outcome);
                 if close {
                     return;
                 }
             }
-            Err(error) => return count.add(Outcome::from(&error)),
+            Err(error) => {
+                connection.counted(Outcome::from(&error));
+                return;
+            }
         }
         thread::sleep(Duration::from_micros(dice.below(4_000)));
     }

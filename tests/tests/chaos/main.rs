@@ -7,6 +7,7 @@ mod crowd;
 mod faults;
 mod figures;
 mod load;
+mod losses;
 mod plan;
 mod verdict;
 
@@ -16,7 +17,11 @@ use std::{
 };
 
 use cluster_tests::{
-    Running, Signal, client::Tally, deploy::Deployed, eventually, fixture, monotonic_ms, setting,
+    Running, Signal,
+    deploy::Deployed,
+    eventually, fixture, monotonic_ms,
+    receipts::{self, Receipts},
+    setting,
 };
 
 use self::{
@@ -47,9 +52,13 @@ impl Drop for LastWords<'_> {
     }
 }
 
-fn start(plan: &Plan, deployed: &Deployed) -> Running {
+/// Starts a cluster, and what counts with it.
+fn start(plan: &Plan, deployed: &Deployed) -> (Running, Arc<Count>) {
     let workers = plan.workers.to_string();
+    let receipts = deployed.path().with_file_name("receipts");
+    let count = Count::new(Receipts::open(&receipts).expect("a file"));
     let variables = [
+        (receipts::VARIABLE, receipts.to_str().expect("an ASCII path")),
         ("CLUSTER_WORKERS", workers.as_str()),
         ("CLUSTER_SCHEDULE", plan.schedule),
         ("CLUSTER_GRACE", "3s"),
@@ -62,7 +71,7 @@ fn start(plan: &Plan, deployed: &Deployed) -> Running {
     let script = format!("ulimit -n {DESCRIPTORS} && exec \"$0\"");
     let program = deployed.path();
     let program = program.to_str().expect("an ASCII path");
-    Running::start("sh", &["-c", &script, program], &variables)
+    (Running::start("sh", &["-c", &script, program], &variables), Arc::new(count))
 }
 
 /// The plan of this run.
@@ -77,17 +86,17 @@ fn plan() -> Plan {
 fn once_faults_stop_all_is_served_and_nothing_was_lost() {
     let (plan, time) = (plan(), Duration::from_secs(setting("CHAOS_SECONDS", SECONDS)));
     let deployed = Deployed::new(fixture!("turmoil"), "v0", "serve");
-    let mut program = start(&plan, &deployed);
-    let tally = {
+    let (mut program, count) = start(&plan, &deployed);
+    {
         let _last_words = LastWords(&program);
-        run(&plan, time, &program, &deployed)
-    };
+        run(&plan, time, &program, &deployed, &count);
+    }
     program.signal(Signal::TERM);
     let code = program.exit_code();
     let _last_words = LastWords(&program);
     assert_eq!(code, 0);
-    assert_eq!(tally.refused, 0, "{tally:?}");
-    verdict::nothing_was_lost(&program, &tally);
+    assert_eq!(count.so_far().refused, 0);
+    verdict::nothing_was_lost(&program, &count);
 }
 
 /// Whatever state the faults have left it in.
@@ -95,7 +104,7 @@ fn once_faults_stop_all_is_served_and_nothing_was_lost() {
 fn a_stop_in_the_midst_of_faults_answers_or_refuses_and_ends() {
     let plan = plan();
     let deployed = Deployed::new(fixture!("turmoil"), "v0", "serve");
-    let (mut program, count) = (start(&plan, &deployed), Arc::<Count>::default());
+    let (mut program, count) = start(&plan, &deployed);
     let address = program.address();
     verdict::all_slots_serve(address, plan.workers, "v0", &count);
     let load = Load::start(plan.seed, address, CLIENTS, &count);
@@ -109,7 +118,7 @@ fn a_stop_in_the_midst_of_faults_answers_or_refuses_and_ends() {
     load.stop();
     let _last_words = LastWords(&program);
     assert_eq!(code, 0);
-    verdict::nothing_was_lost(&program, &count.so_far());
+    verdict::nothing_was_lost(&program, &count);
 }
 
 /// Faults by the plan for this long, then the end of all that do not end by themselves.
@@ -128,18 +137,18 @@ fn suffer(victim: &mut Victim<'_>, plan: &Plan, time: Duration, mut look: impl F
     println!("{:8.0} ms: no more faults; {:?}", monotonic_ms() - zero, victim.count.so_far());
 }
 
-/// All faults in their time, and what has to be true afterwards; what became of the requests.
-fn run(plan: &Plan, time: Duration, program: &Running, deployed: &Deployed) -> Tally {
-    let (address, slots, count) = (program.address(), plan.workers, Arc::<Count>::default());
-    verdict::all_slots_serve(address, slots, "v0", &count);
+/// All faults in their time, and what has to be true afterwards.
+fn run(plan: &Plan, time: Duration, program: &Running, deployed: &Deployed, count: &Arc<Count>) {
+    let (address, slots) = (program.address(), plan.workers);
+    verdict::all_slots_serve(address, slots, "v0", count);
     verdict::tree_is_whole(program, slots);
     let descriptors = eventually("descriptors that stay", || {
         let before = verdict::descriptors(program);
         std::thread::sleep(Duration::from_millis(300));
         (before == verdict::descriptors(program)).then_some(before)
     });
-    let load = Load::start(plan.seed, address, CLIENTS, &count);
-    let (mut victim, mut figures) = (Victim::new(program, deployed, &count), Figures::new());
+    let load = Load::start(plan.seed, address, CLIENTS, count);
+    let (mut victim, mut figures) = (Victim::new(program, deployed, count), Figures::new());
     suffer(&mut victim, plan, time, |program| figures.look(program));
     let relieved = Instant::now();
     program.order(&format!("scale {slots}"));
@@ -149,7 +158,7 @@ fn run(plan: &Plan, time: Duration, program: &Running, deployed: &Deployed) -> T
         println!("reload: {outcome}");
         outcome.starts_with("ok").then_some(())
     });
-    verdict::all_slots_serve(address, slots, &version, &count);
+    verdict::all_slots_serve(address, slots, &version, count);
     verdict::tree_is_whole(program, slots);
     println!("all is served again after {:?}", relieved.elapsed());
     victim.wait_for_clients();
@@ -157,5 +166,4 @@ fn run(plan: &Plan, time: Duration, program: &Running, deployed: &Deployed) -> T
     verdict::descriptors_are(program, &descriptors, plan);
     verdict::tree_is_whole(program, slots);
     figures.judge();
-    count.so_far()
 }

@@ -1,17 +1,18 @@
 //! What has to be true once faults stop: all is served, the tree of processes is exactly the expected one, the
-//! master's descriptors are those of the start, and nothing was lost but what dead workers had open.
+//! master's descriptors are those of the start, and nothing was lost but what each dead worker had open.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use cluster_tests::{
     Running,
-    client::{Outcome, Tally},
+    client::Outcome,
     eventually, eventually_is, foreign,
     proc::{self, Process},
 };
 
 use super::{
     load::{Count, address_of, ask},
+    losses::{self, Death},
     plan::{MORE_MAX, Plan},
 };
 
@@ -48,9 +49,7 @@ pub(super) fn all_slots_serve(address: SocketAddr, slots: u64, version: &str, co
         let mut client = 0;
         eventually(&format!("{expected:?}"), || {
             client += 1;
-            let outcome = ask(address_of(client), address, count, 64);
-            count.add(outcome.clone());
-            (outcome == expected).then_some(())
+            (ask(address_of(client), address, count, 64) == expected).then_some(())
         });
     }
 }
@@ -82,18 +81,22 @@ pub(super) fn tree_is_whole(program: &Running, slots: u64) {
 }
 
 /// Judges what came of all requests and messages, after the end of the cluster.
-pub(super) fn nothing_was_lost(program: &Running, tally: &Tally) {
+pub(super) fn nothing_was_lost(program: &Running, count: &Count) {
     program.wait_for_output();
-    let output = program.output();
+    let (output, tally, ends) = (program.output(), count.so_far(), program.ends());
     let said = |text: &str| output.iter().filter(|line| line.contains(text)).collect::<Vec<_>>();
-    let (exits, lost) = program.exits();
-    let failed = tally.reset + tally.empty;
-    println!("{exits} workers ended with {lost} connections open; {tally:?}");
+    let lost: u64 = ends.iter().map(|end| end.lost).sum();
+    println!("{} workers ended with {lost} connections open; {tally:?}", ends.len());
     println!("{}", said("the master has ").last().map_or("few messages", |line| line));
     assert_eq!(said("violation: "), Vec::<&String>::new());
     assert_eq!(said("panicked"), Vec::<&String>::new());
     assert_eq!(said("lines were not written"), Vec::<&String>::new());
     assert_eq!(tally.hung, 0, "{tally:?}");
     assert!(tally.other.is_empty(), "{tally:?}");
-    assert!(failed <= lost, "{} lost beyond the {lost} of the dead: {tally:?}", failed - lost);
+    let all = count.losses();
+    assert_eq!(all.len() as u64, tally.reset + tally.empty, "{tally:?}");
+    let deaths = ends.iter().map(|&end| Death { end, open: count.receipts.open_at(end.worker) });
+    let (summary, offences) = losses::judge(&all, &deaths.collect::<Vec<_>>());
+    println!("{summary}");
+    assert!(offences.is_empty(), "no worker's end explains:\n{}", offences.join("\n"));
 }

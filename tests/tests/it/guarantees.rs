@@ -1,6 +1,6 @@
 //! What is promised of messages under load, across ends and between builds.
 
-use std::{net::TcpStream, time::Instant};
+use std::time::Instant;
 
 use cluster_tests::{DEADLINE, Running, Signal, eventually, fixture, send_signal};
 
@@ -36,17 +36,6 @@ fn ready_and_stop_pass_by_messages_of_any_size() {
     let since = Instant::now();
     program.stop();
     assert!(since.elapsed() < DEADLINE / 2, "{:?}", since.elapsed());
-}
-
-#[test]
-fn a_message_comes_to_a_worker_that_is_busy_with_a_connection() {
-    let program = scene("busy");
-    let line = program.line("listening at ");
-    let (_, address) = line.rsplit_once(' ').expect("an address");
-    let _connection = TcpStream::connect(address).expect("it listens");
-    program.line("the master got busy");
-    program.line("slot 0 got wake up while it was busy");
-    program.stop();
 }
 
 #[test]

@@ -27,6 +27,27 @@ fn every_fuzz_target_has_a_corpus_that_is_run() {
     assert_none("every fuzz target has a corpus that cargo test runs", &offences);
 }
 
+#[test]
+fn the_corpus_of_the_environment_has_every_option() {
+    let mut missing = Vec::new();
+    for (source, file, suffix) in [
+        ("cluster-rt/src/config.rs", "every_option", ""),
+        ("cluster-rt/src/config/service.rs", "every_option_of_a_service", "_WEB"),
+    ] {
+        let corpus = read(&format!("fuzz/corpus/environment/{file}"));
+        // A name in upper case alone on its line, or before what reads its value.
+        let names = read(source);
+        let names = names.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once('"'));
+        for (name, _) in names.filter(|(_, rest)| *rest == "," || rest.starts_with(" =>")) {
+            let shouted = name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            if shouted && !corpus.contains(&format!("CLUSTER_{name}{suffix}=")) {
+                missing.push(format!("{file}: {name}"));
+            }
+        }
+    }
+    assert_none("the corpus of the environment names every option", &missing);
+}
+
 /// Which is built by a compiler of its own, not by `cargo test`.
 #[test]
 fn the_fuzz_target_of_the_macros_includes_all_their_files() {

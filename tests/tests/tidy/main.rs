@@ -1,9 +1,10 @@
-//! The rules of the repository that no compiler checks: format, sizes, words, floors, examples.
+//! The rules of the repository that no compiler checks: format, sizes, words, floors, examples, figures.
 //!
-//! Reads files, starts nothing but `cargo fmt`.
+//! Reads files, starts nothing but `cargo fmt` and, for files that are made, what makes them.
 
 mod floors;
 mod fuzz;
+mod results;
 mod sizes;
 
 use std::{
