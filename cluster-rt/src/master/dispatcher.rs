@@ -62,6 +62,8 @@ pub(super) enum Order {
     Open,
     /// Accept what waits, hand it over, close; answer with `Notice::Closed`.
     Close,
+    /// While closing: nobody is on the way to what waits where no worker accepts.
+    Forsake,
 }
 
 /// What the dispatcher tells.
@@ -107,6 +109,7 @@ impl Dispatcher {
             open: false,
             closing: Closing::No,
             told_nobody: false,
+            forsaken: false,
             told_remedy: false,
         };
         thread::Builder::new().name("cluster-dispatch".to_owned()).spawn(move || {
@@ -148,6 +151,8 @@ struct State {
     closing: Closing,
     /// `Notice::NobodyToServe` was given.
     told_nobody: bool,
+    /// Nobody will come for what waits.
+    forsaken: bool,
     /// The remedy for ETOOMANYREFS has been said.
     told_remedy: bool,
 }
@@ -192,6 +197,14 @@ impl State {
         if !self.told_nobody && self.listeners.values().any(Listening::needs_somebody) {
             self.told_nobody = true;
             notify(Notice::NobodyToServe);
+        }
+        if self.forsaken && !patient {
+            let closed = self.listeners.values_mut().map(|l| l.forsake(&self.spare)).sum::<usize>();
+            if closed > 0 {
+                notify(Notice::Trouble(format!(
+                    "stop: closed {closed} connections that no worker accepts"
+                )));
+            }
         }
         if self.listeners.values_mut().all(|l| l.is_finished(now, patient)) {
             // From here on workers stop accepting: nothing is taken back to be given to another.
@@ -268,6 +281,7 @@ impl State {
                 Order::Share { listener, berth } => self.with(listener, |l| l.share(berth)),
                 Order::Discard { listener } => drop(self.listeners.remove(&listener)),
                 Order::Open => self.open = true,
+                Order::Forsake => self.forsaken = true,
                 Order::Close => {
                     self.closing = Closing::Since(Instant::now());
                     let now = Instant::now();

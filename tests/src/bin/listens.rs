@@ -7,7 +7,9 @@
 //!   `exclusive`, `reuse_port`;
 //! * `max=A,B,..`: the most connections, by slot;
 //! * `slow=SLOT:MS`: how long an answer takes there;
-//! * `datagrams=N`: after so many the socket is dropped.
+//! * `datagrams=N`: after so many the socket is dropped;
+//! * `connections=N`: after so many from `tcp` the listener is dropped, or with `keep` only left alone, and the
+//!   worker says so and lives on.
 //!
 //! Each bind is said: `slot S: bound`, or `slot S: ERROR`, and each event: `event TEXT`. A request for `/hold` is answered and its
 //! connection kept until the client closes it.
@@ -108,10 +110,17 @@ fn schedule(name: &str) -> Schedule {
 
 async fn tcp(listener: TcpListener, given: &Given) -> io::Result<()> {
     let delay = delay(given);
-    loop {
+    let most = given.get("connections").map_or(usize::MAX, |n| n.parse().expect("a number"));
+    for _ in 0..most {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(serve(stream, delay));
     }
+    let kept = given.contains_key("keep").then_some(listener);
+    println!("slot {} accepts no more", slot());
+    cluster::set_ready();
+    cluster::draining().await;
+    drop(kept);
+    Ok(())
 }
 
 async fn unix(listener: UnixListener, given: &Given) -> io::Result<()> {

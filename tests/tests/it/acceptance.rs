@@ -185,7 +185,7 @@ fn connects_to_stopped_workers_take_no_descriptor_of_the_master_and_are_answered
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // What the queues and a backlog of 4096 hold. Of the 10 000 that CLUSTER_TEST_CONNECTIONS=10000 makes of it,
     // the kernel drops the last step of the rest's handshakes, to be sent again, and resets one connection in
-    // one of some 30 to 50 runs: also where a plain program listens, with nothing of this project in it.
+    // one of some 30 to 100 runs: also where a plain program listens, with nothing of this project in it.
     let wanted = setting("CLUSTER_TEST_CONNECTIONS", 4_000);
     let count = usize::try_from(wanted.min(limit / 2)).expect("a number of descriptors");
     let program = start(fixture!("serve"), &[], 2);

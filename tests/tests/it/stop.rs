@@ -107,6 +107,37 @@ fn two_ints_at_once_are_one() {
     assert_eq!(program.exit_code(), 0);
 }
 
+/// Stops a program whose one worker does not accept, while connections wait for it; `arguments` say why.
+fn stops_unserved(arguments: &[&str], before: impl Fn(&Running)) -> Running {
+    let arguments = [&["tcp", "127.0.0.1:0"], arguments].concat();
+    // Longer than the test's patience.
+    let settings = [("CLUSTER_WORKERS", "1"), ("CLUSTER_GRACE", "100s")];
+    let mut program = Running::start(fixture!("listens"), &arguments, &settings);
+    before(&program);
+    program.line("slot 0 accepts no more");
+    let waiting: Vec<_> = (0..3).map(|_| TcpStream::connect(program.address())).collect();
+    program.signal(Signal::TERM);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    drop(waiting);
+    let line = program.line(") exited: ");
+    assert!(line.ends_with("exited: stopped"), "it was left the time to drain: {line}");
+    program
+}
+
+#[test]
+fn connections_to_a_worker_that_never_accepts_do_not_hold_up_a_stop() {
+    let program = stops_unserved(&["connections=0", "keep"], |_| {});
+    program.line("stop: closed 3 connections that no worker accepts");
+}
+
+// What waits may be closed with the listener before the stop, or by it.
+#[test]
+fn connections_to_a_listener_that_was_dropped_do_not_hold_up_a_stop() {
+    stops_unserved(&["connections=1"], |program| {
+        assert!(matches!(get(program.address(), "/"), Outcome::Answered(_)));
+    });
+}
+
 #[test]
 fn quit_kills_at_once() {
     let mut program = Running::start(fixture!("raw"), &[], &[]);

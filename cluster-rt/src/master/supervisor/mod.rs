@@ -100,6 +100,8 @@ pub(crate) struct Supervisor {
     last_code: i32,
     /// While closing: connections wait that nobody can serve.
     connections_wait: bool,
+    /// The dispatcher knows that nobody is to come for them.
+    forsaken: bool,
     /// When the first INT came.
     interrupted: Option<Instant>,
 }
@@ -135,6 +137,7 @@ impl Supervisor {
             opened: false,
             last_code: 0,
             connections_wait: false,
+            forsaken: false,
             interrupted: None,
         };
         supervisor.open_services(services);
@@ -147,6 +150,7 @@ impl Supervisor {
         let mut out = Vec::new();
         self.take(input, now, &mut out);
         self.run_timers(now, &mut out);
+        self.forsake_waiting(&mut out);
         self.end_if_done(&mut out);
         out
     }

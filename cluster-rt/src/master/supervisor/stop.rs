@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Action, Supervisor,
-    record::{KilledFor, Sitting},
+    record::{KilledFor, Seat, Sitting, Worker},
 };
 use crate::{
     event::{Event, WorkerState},
@@ -107,6 +107,24 @@ impl Supervisor {
         let grace = graces.max().unwrap_or(self.rules.grace);
         self.phase = Phase::Closing { deadline: now + grace, code };
         out.push(Action::CloseListeners);
+    }
+
+    /// While closing: tells when nobody is on the way to connections that wait. Every worker is ready then, and
+    /// has shown that it can do without the listener.
+    pub(super) fn forsake_waiting(&mut self, out: &mut Vec<Action>) {
+        let closing = matches!(self.phase, Phase::Closing { .. });
+        if !closing || !self.connections_wait || self.forsaken {
+            return;
+        }
+        let due = |seat: &Seat| {
+            let waits = matches!(seat.sitting, Sitting::Due(_) | Sitting::NotBegun);
+            waits && self.wants_workers(seat.service)
+        };
+        let starting = |worker: &Worker| worker.state() == WorkerState::Starting;
+        if !self.seats.iter().any(due) && !self.workers.values().any(starting) {
+            self.forsaken = true;
+            out.push(Action::Forsake);
+        }
     }
 
     pub(super) fn listeners_closed(&mut self, now: Instant, out: &mut Vec<Action>) {

@@ -335,9 +335,20 @@ fn stop_waits_for_a_worker_if_nobody_else_can_serve_what_waits() {
     bench.serve_all(1);
     bench.exit(WorkerId(1), signal(9));
     bench.feed(Input::Stop { code: 0 });
-    bench.feed(Input::ConnectionsWait);
+    assert!(!bench.feed(Input::ConnectionsWait).contains(&Action::Forsake));
     bench.serve(WorkerId(2));
     assert!(bench.feed(Input::ListenersClosed).contains(&Action::Drain { worker: WorkerId(2) }));
+}
+
+#[test]
+fn stop_waits_for_nobody_if_no_worker_is_on_the_way_to_what_waits() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.serve_all(1);
+    bench.feed(Input::Stop { code: 0 });
+    // Worker 2 may be about to accept.
+    assert!(!bench.feed(Input::ConnectionsWait).contains(&Action::Forsake));
+    assert!(bench.feed(Input::SaidReady { worker: WorkerId(2) }).contains(&Action::Forsake));
+    assert!(!bench.feed(Input::Tick).contains(&Action::Forsake), "once");
 }
 
 #[test]

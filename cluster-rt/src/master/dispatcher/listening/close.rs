@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{Lane, Listening, News};
-use crate::{endpoint::Schedule, sys::socket};
+use crate::{
+    endpoint::Schedule,
+    sys::{fdpass::Spare, socket},
+};
 
 /// How long a stop waits for handshakes on their way: the client is connected when it has our SYN+ACK,
 /// and we have it a round trip later.
@@ -72,6 +75,21 @@ impl Listening {
     pub(in crate::master::dispatcher) fn needs_somebody(&self) -> bool {
         let waiting = !self.held.is_empty() || self.lanes.iter().flatten().any(|l| l.waiting() > 0);
         waiting && !self.lanes.iter().flatten().any(Lane::is_admitted)
+    }
+
+    /// Closes what waits where no worker accepts; how many those were.
+    pub(in crate::master::dispatcher) fn forsake(&mut self, spare: &Spare) -> usize {
+        if !self.needs_somebody() {
+            return 0;
+        }
+        let mut closed = std::mem::take(&mut self.held).len();
+        for lane in self.lanes.iter().flatten() {
+            while let Ok(Some(connection)) = lane.queue().take_back(spare) {
+                drop(connection);
+                closed += 1;
+            }
+        }
+        closed
     }
 
     /// Whether, after the close, workers have taken everything; when no longer `patient`, whether
