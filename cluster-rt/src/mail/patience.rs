@@ -42,6 +42,10 @@ impl Patience {
         Verdict::Drop
     }
 
+    pub(crate) fn is_lagging(&self) -> bool {
+        self.lagging
+    }
+
     /// The receiver took something. Whether somebody waits for that.
     pub(crate) fn progressed(&mut self, now: Instant) -> bool {
         let waited = self.waited_since.is_some();

@@ -2,8 +2,9 @@
 //! a descriptor goes with by itself.
 //!
 //! Bookkeeping only; its bound is its owner's to keep. Bytes come out in the order in which they went
-//! in, and a piece is freed as soon as it is out, but for the memory of one, which serves the next. A descriptor that the kernel refuses holds up what is
-//! behind it for [`PATIENCE`] at most; then its frame goes without it, and says so.
+//! in, and a piece is freed as soon as it is out, but for the memory of one, which serves the next. A
+//! descriptor that the kernel refuses holds up what is behind it for [`PATIENCE`] at most; then its frame goes
+//! without it, and says so.
 
 use std::{
     collections::VecDeque,

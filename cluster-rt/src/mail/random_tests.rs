@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Enclosure, Frame, Head, NAME_BYTES_MAX, Place, decode,
+    Enclosure, Frame, Head, Kind, NAME_BYTES_MAX, Place, decode,
     incoming::Incoming,
     pieces::{PIECE_BYTES, Parcel, Pieces},
 };
@@ -31,14 +31,36 @@ fn heads() -> impl Strategy<Value = Head> {
     })
 }
 
-/// A head, a name and a payload: mostly small ones, some shared, some of several pieces.
-fn frames() -> impl Strategy<Value = (Head, String, Vec<u8>)> {
-    let payloads = prop_oneof![
+/// A name and a payload: mostly small ones, some shared, some of several pieces.
+fn payloads() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
         6 => vec(any::<u8>(), 0..200),
         2 => (any::<u8>(), 10_000..150_000_usize).prop_map(|(byte, count)| vec![byte; count]),
-    ];
-    (heads(), "\\PC{0,60}", payloads)
-        .prop_filter("a name", |(_, name, _)| name.len() <= NAME_BYTES_MAX)
+    ]
+}
+
+fn names() -> impl Strategy<Value = String> {
+    "\\PC{0,60}".prop_filter("a name", |name| name.len() <= NAME_BYTES_MAX)
+}
+
+fn frames() -> impl Strategy<Value = (Head, String, Vec<u8>)> {
+    (heads(), names(), payloads())
+}
+
+/// Frames of which many differ from the one before in their payloads alone.
+fn streams() -> impl Strategy<Value = Vec<(Head, String, Vec<u8>)>> {
+    let messages = heads().prop_map(|head| Head { kind: Kind::Message, ..head });
+    (vec((messages, names()), 1..3), vec((any::<prop::sample::Index>(), frames()), 1..12)).prop_map(
+        |(common, frames)| {
+            let take = |(at, (head, name, payload)): (prop::sample::Index, _)| {
+                // One more than there are: a frame of its own.
+                let (head, name) =
+                    common.get(at.index(common.len() + 1)).cloned().unwrap_or((head, name));
+                (head, name, payload)
+            };
+            frames.into_iter().map(take).collect()
+        },
+    )
 }
 
 /// Sizes of reads or writes, used in turns.
@@ -50,7 +72,7 @@ fn steps() -> impl Strategy<Value = Vec<usize>> {
 proptest! {
     #[test]
     fn frames_come_out_as_they_went_in(
-        frames in vec(frames(), 1..8),
+        frames in streams(),
         writes in steps(),
         reads in steps(),
     ) {

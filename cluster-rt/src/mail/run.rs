@@ -4,17 +4,19 @@
 //! Decodes the first frame and compares the others with it. Invariant: the bytes of a run are whole frames, and
 //! the frames of any bytes are the same whether they are read one by one or run by run.
 
-use super::{Enclosure, FRAME_BYTES_MAX, Frame, HEAD_BYTES, KIND_AT, Kind, Place, decode};
+use super::{
+    Enclosure, FRAME_BYTES_MAX, Frame, HEAD_BYTES, KIND_AT, Kind, Place, decode,
+    pieces::PIECE_BYTES,
+};
 
-/// How long a run of several frames may be, so that it is dealt with at once without holding others up.
-const RUN_BYTES_MAX: usize = 64 * 1024;
-
-/// At least one frame; more only if they are messages that nothing goes with.
+/// At least one frame; several only if they are messages that nothing goes with, and of [`PIECE_BYTES`] in all at
+/// most, so that they go out in one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run<'a> {
     pub(crate) first: Frame<'a>,
-    /// Of all its frames.
+    /// All its frames, with their heads.
     pub(crate) bytes: &'a [u8],
+    /// How many frames it has.
     pub(crate) count: usize,
 }
 
@@ -37,7 +39,7 @@ impl<'a> Run<'a> {
     fn extended(mut self, bytes: &'a [u8]) -> Self {
         let mut length = self.bytes.len();
         while let Some(total) = self.continues(&bytes[length..]) {
-            if length + total > RUN_BYTES_MAX {
+            if length + total > PIECE_BYTES {
                 break;
             }
             length += total;
@@ -141,8 +143,8 @@ mod tests {
     #[test]
     fn a_run_is_bounded_and_of_whole_frames() {
         let frames = vec![HEAD.encode("News", &[0; 1000]); 100];
-        assert_eq!(counts(&frames), [62, 38]);
-        let large = HEAD.encode("News", &[0; 2 * RUN_BYTES_MAX]);
+        assert_eq!(counts(&frames), [66, 34]);
+        let large = HEAD.encode("News", &[0; 2 * PIECE_BYTES]);
         assert_eq!(counts(&[large.clone(), large]), [1, 1]);
         let cut = frames.concat();
         let run = Run::at_front(&cut[..cut.len() / 50 - 1]).expect("good bytes").expect("one");

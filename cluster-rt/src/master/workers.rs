@@ -50,6 +50,8 @@ pub(super) struct WorkerEnds {
     pub(super) link: OwnedFd,
     pub(super) mail: OwnedFd,
     pub(super) hub_mail: OwnedFd,
+    /// Where it speaks of itself.
+    pub(super) row: &'static Row,
 }
 
 /// Where a worker is to be: its slot, the service of that, its berth, and the generation that it is made from.
@@ -122,17 +124,16 @@ impl Workers {
     ) -> io::Result<WorkerEnds> {
         let (link, their_link) = crate::sys::socket::seqpacket_pair()?;
         let (mail, their_mail) = crate::sys::socket::stream_pair()?;
-        let row =
-            self.free_rows.pop().ok_or_else(|| io::Error::other("no scoreboard row is free"))?;
-        if let Some(row) = self.scoreboard.row(row) {
-            row.clear();
-        }
+        let no_row = || io::Error::other("no scoreboard row is free");
+        let number = self.free_rows.pop().ok_or_else(no_row)?;
+        let row = self.scoreboard.row(number).ok_or_else(no_row)?;
+        row.clear();
         let handle = WorkerHandle {
             slot,
             service,
             berth,
             generation,
-            row,
+            row: number,
             process: None,
             link: Link::new(link),
             outbox: Outbox::default(),
@@ -143,7 +144,7 @@ impl Workers {
             since: SystemTime::now(),
         };
         self.by_id.insert(id, handle);
-        Ok(WorkerEnds { link: their_link, mail: their_mail, hub_mail: mail })
+        Ok(WorkerEnds { link: their_link, mail: their_mail, hub_mail: mail, row })
     }
 
     /// Forgets a worker that has ended. Closes its links and frees its row.

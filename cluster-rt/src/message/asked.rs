@@ -117,12 +117,13 @@ impl Asked {
         }
         let over: Vec<u64> =
             state.open.iter().filter(|(_, o)| o.deadline <= now).map(|(&id, _)| id).collect();
-        for request in &over {
-            if let Some(open) = state.open.remove(request) {
-                let _ = open.answer.send(Answer::TimedOut);
-            }
-        }
+        let ended: Vec<Open> = over.iter().filter_map(|id| state.open.remove(id)).collect();
         state.look_at = state.open.values().map(|open| open.deadline).min();
+        // Who is woken may ask anew.
+        drop(state);
+        for open in ended {
+            let _ = open.answer.send(Answer::TimedOut);
+        }
         over
     }
 }

@@ -26,7 +26,7 @@ const NO_CLUSTER: &str = "this process is not part of a cluster, or not yet";
 /// delivered: a worker that returns from `main` or calls [`std::process::exit`] waits up to 5 s for that.
 /// What waits in the outbox of a process that aborts or is killed is lost.
 ///
-/// A receiver that takes nothing for a second while 8 MiB wait for it misses what follows, and is told
+/// A receiver that reads nothing for a second or two while 8 MiB wait for it misses what follows, and is told
 /// how many ([`Error::is_lagged`]); until then whoever sends to it waits.
 ///
 /// # Errors

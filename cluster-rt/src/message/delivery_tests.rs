@@ -1,16 +1,13 @@
 //! Tests of what comes to a process: mailboxes, what is kept, bounds, foreign layouts, dropped requests.
 
-use std::{
-    sync::atomic::AtomicU64,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use cluster::ClusterMessage;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Address, Mailbox,
-    office::{Office, encode},
+    office::{Hindrance, Office, encode},
     post::{Post, Way},
     sending::Sending,
     shape::fingerprint,
@@ -18,12 +15,12 @@ use super::{
 use crate::{
     id::WorkerId,
     mail::{Head, Kind, Place, decode, incoming::Incoming, patience::PATIENCE, run::Run},
-    sys::wake::Wake,
+    sys::{scoreboard::Row, wake::Wake},
 };
 
 #[derive(Debug, Serialize, Deserialize, ClusterMessage)]
 #[message(name = "shop::News")]
-struct News(Vec<u8>);
+pub(super) struct News(pub(super) Vec<u8>);
 
 /// As another build of the program has it.
 #[derive(Debug, Serialize, Deserialize, ClusterMessage)]
@@ -34,16 +31,16 @@ struct OtherNews(Vec<u8>, u32);
 #[message(reply = u32)]
 struct Question;
 
-fn office() -> &'static Office {
+pub(super) fn office() -> &'static Office {
     let wake = Wake::new().expect("eventfd");
     let post = Post::new(wake.clone(), Way::Express(Box::new(|_, _| false)));
-    let unread = Box::leak(Box::new(AtomicU64::new(0)));
+    let row = Box::leak(Box::new(Row::new()));
     let me = (Place::Master, 1);
-    Box::leak(Box::new(Office::new(me, Box::new(|_| Ok(())), post, wake, unread)))
+    Box::leak(Box::new(Office::new(me, Box::new(|_| Ok(())), post, wake, row)))
 }
 
 /// A message from worker 7, of generation 2.
-fn come<M: ClusterMessage>(
+pub(super) fn come<M: ClusterMessage>(
     office: &'static Office,
     kind: Kind,
     message: &M,
@@ -57,7 +54,7 @@ fn come<M: ClusterMessage>(
 }
 
 /// What is in the mailbox: how many came, and how many were missed where.
-fn empty<M: ClusterMessage>(mailbox: &mut Mailbox<M>) -> (u64, Vec<(u64, u64)>) {
+pub(super) fn empty<M: ClusterMessage>(mailbox: &mut Mailbox<M>) -> (u64, Vec<(u64, u64)>) {
     let (mut came, mut missed) = (0, Vec::new());
     while let Some(mail) = mailbox.try_recv() {
         match mail {
@@ -100,7 +97,11 @@ fn what_was_kept_is_for_the_first_mailbox_and_what_comes_for_each() {
 }
 
 /// Messages from worker 7 one after the other, as one read brings them.
-fn come_together<M: ClusterMessage>(office: &'static Office, messages: &[M]) {
+pub(super) fn try_together<M: ClusterMessage>(
+    office: &'static Office,
+    messages: &[M],
+    now: Instant,
+) -> Result<(), Hindrance> {
     let (kind, from, to) = (Kind::Message, Place::Worker(WorkerId(7)), Place::Everyone);
     let head = Head { kind, from, to, request: 0, fingerprint: fingerprint::<M>(), generation: 2 };
     let encode = |message| encode("send", String::new, &head, M::NAME, message);
@@ -112,8 +113,13 @@ fn come_together<M: ClusterMessage>(office: &'static Office, messages: &[M]) {
         Ok::<_, ()>((bytes.len(), None))
     });
     assert_eq!(filled, Ok(bytes.len()));
-    office.receive_all(&mut incoming, Instant::now()).expect("room");
+    office.receive_all(&mut incoming, now)?;
     assert!(incoming.is_empty());
+    Ok(())
+}
+
+pub(super) fn come_together<M: ClusterMessage>(office: &'static Office, messages: &[M]) {
+    try_together(office, messages, Instant::now()).expect("room");
 }
 
 #[test]

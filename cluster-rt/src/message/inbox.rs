@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -13,7 +16,6 @@ use std::{
 use super::{
     kept::{Forgotten, Kept},
     letter::{Entry, Letter},
-    pack::Pack,
     tray::Tray,
 };
 use crate::mail::{patience::Verdict, run::Run};
@@ -32,14 +34,32 @@ struct State {
 }
 
 /// Which tray is a mailbox's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Subscription {
     name: &'static str,
     number: u64,
+    reads: Arc<AtomicU64>,
+}
+
+impl Subscription {
+    /// The mailbox has returned something, be it of a batch that has long been out of the tray.
+    pub(super) fn note_read(&self) {
+        // Nobody else writes it.
+        self.reads.store(self.reads.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// What feeding has left to do, without the lock.
+#[derive(Debug, Default)]
+pub(super) struct After {
+    /// What had to be dropped because nobody has subscribed to it.
+    pub(super) forgotten: Vec<Forgotten>,
+    /// A mailbox that is full was read from since it was last asked.
+    pub(super) progress: bool,
 }
 
 impl State {
-    fn tray(&mut self, of: Subscription) -> Option<&mut Tray> {
+    fn tray(&mut self, of: &Subscription) -> Option<&mut Tray> {
         self.trays.get_mut(of.name)?.iter_mut().find(|tray| tray.number == of.number)
     }
 }
@@ -54,19 +74,20 @@ impl Inbox {
         let mut state = self.lock();
         state.count += 1;
         let number = state.count;
+        let reads = Arc::<AtomicU64>::default();
         if !state.closed {
-            let mut tray = Tray::new(number);
+            let mut tray = Tray::new(number, Arc::clone(&reads));
             for entry in state.kept.take(name) {
                 // Nobody waits for it yet.
                 tray.add(entry);
             }
             state.trays.entry(name).or_default().push(tray);
         }
-        Subscription { name, number }
+        Subscription { name, number, reads }
     }
 
-    pub(super) fn unsubscribe(&self, subscription: Subscription) {
-        let Subscription { name, number } = subscription;
+    pub(super) fn unsubscribe(&self, subscription: &Subscription) {
+        let &Subscription { name, number, .. } = subscription;
         let mut state = self.lock();
         let Some(trays) = state.trays.get_mut(name) else { return };
         let at = trays.iter().position(|tray| tray.number == number);
@@ -82,7 +103,7 @@ impl Inbox {
     /// and `Ready`, nothing will come.
     pub(super) fn poll(
         &self,
-        subscription: Subscription,
+        subscription: &Subscription,
         batch: &mut VecDeque<Entry>,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
@@ -101,22 +122,25 @@ impl Inbox {
     }
 
     /// Moves the entries that are there into `batch`; returns whether somebody waits for room.
-    pub(super) fn try_next(&self, subscription: Subscription, batch: &mut VecDeque<Entry>) -> bool {
+    pub(super) fn try_next(
+        &self,
+        subscription: &Subscription,
+        batch: &mut VecDeque<Entry>,
+    ) -> bool {
         self.lock().tray(subscription).is_some_and(|tray| tray.move_into(batch))
     }
 
-    /// Lets `feeder` put in what came, as much as it likes under one lock. Returns what it returns, and what
-    /// had to be dropped because nobody has subscribed to it.
-    pub(super) fn feed<R>(&self, feeder: impl FnOnce(&mut Feed<'_>) -> R) -> (R, Vec<Forgotten>) {
+    /// Lets `feeder` put in what came, as much as it likes under one lock.
+    pub(super) fn feed<R>(&self, feeder: impl FnOnce(&mut Feed<'_>) -> R) -> (R, After) {
         let mut state = self.lock();
-        let (wakers, dropped, forgotten) = (Vec::new(), Vec::new(), Vec::new());
-        let mut feed = Feed { state: &mut state, wakers, dropped, forgotten };
+        let (wakers, dropped, after) = (Vec::new(), Vec::new(), After::default());
+        let mut feed = Feed { state: &mut state, wakers, dropped, after };
         let result = feeder(&mut feed);
-        let Feed { wakers, dropped, forgotten, .. } = feed;
+        let Feed { wakers, dropped, after, .. } = feed;
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         drop(dropped);
-        (result, forgotten)
+        (result, after)
     }
 
     /// Nothing will come any more: every mailbox ends when it is empty.
@@ -135,10 +159,19 @@ pub(super) struct Feed<'a> {
     state: &'a mut State,
     wakers: Vec<Waker>,
     dropped: Vec<Letter>,
-    forgotten: Vec<Forgotten>,
+    after: After,
 }
 
 impl Feed<'_> {
+    /// Whether a message called `name` would be taken now, by each of its mailboxes or for none.
+    ///
+    /// # Errors
+    /// When to try again, if one of them is full.
+    pub(super) fn judge(&mut self, name: &str, now: Instant) -> Result<(), Instant> {
+        let trays = self.state.trays.get_mut(name);
+        trays.map_or(Ok(()), |trays| judge_all(trays, now, &mut self.after.progress))
+    }
+
     /// Takes in messages, for each of their mailboxes; `letter` makes one of a payload.
     ///
     /// # Errors
@@ -147,77 +180,46 @@ impl Feed<'_> {
         &mut self,
         run: &Run<'_>,
         now: Instant,
-        mut letter: impl FnMut(&[u8]) -> Letter,
+        letter: impl FnMut(&[u8]) -> Letter,
     ) -> Result<(), Instant> {
         let Some(trays) = self.state.trays.get_mut(run.first.name) else {
-            for payload in run.payloads() {
-                self.state.kept.add(run.first.name, letter(payload), &mut self.forgotten);
-            }
+            let letters = run.payloads().map(letter);
+            letters.for_each(|l| self.state.kept.add(run.first.name, l, &mut self.after.forgotten));
             return Ok(());
         };
-        if let [tray] = &mut trays[..] {
-            // By far the most usual.
-            match tray.judge(now) {
-                Verdict::Deliver if tray.join(run) => {}
-                Verdict::Deliver => {
-                    let entry = match run.count {
-                        1 => Entry::Letter(letter(run.first.payload)),
-                        _ => Entry::Pack(Pack::of(run)),
-                    };
-                    self.wakers.extend(tray.add(entry));
-                }
-                Verdict::Wait(until) => return Err(until),
-                Verdict::Drop => {
-                    tray.count_dropped(run.count);
-                    self.dropped.push(letter(run.first.payload));
-                }
-            }
+        judge_all(trays, now, &mut self.after.progress)?;
+        if run.count == 1 {
+            self.give(run, letter);
             return Ok(());
         }
-        self.offer_to_many(run, now, letter)
+        for tray in trays {
+            match tray.is_lagging() {
+                true => tray.count_dropped(run.count),
+                false => self.wakers.extend(tray.add_run(run)),
+            }
+        }
+        Ok(())
     }
 
-    fn offer_to_many(
-        &mut self,
-        run: &Run<'_>,
-        now: Instant,
-        mut letter: impl FnMut(&[u8]) -> Letter,
-    ) -> Result<(), Instant> {
-        let Some(trays) = self.state.trays.get_mut(run.first.name) else { return Ok(()) };
-        let verdicts: Vec<Verdict> = trays.iter_mut().map(|tray| tray.judge(now)).collect();
-        let until = verdicts.iter().filter_map(|verdict| match verdict {
-            Verdict::Wait(until) => Some(*until),
-            _ => None,
-        });
-        if let Some(until) = until.min() {
-            return Err(until);
-        }
-        if run.count > 1 {
-            for (tray, verdict) in trays.iter_mut().zip(verdicts) {
-                match verdict {
-                    Verdict::Deliver if tray.join(run) => {}
-                    Verdict::Deliver => self.wakers.extend(tray.add(Entry::Pack(Pack::of(run)))),
-                    _ => tray.count_dropped(run.count),
-                }
-            }
-            return Ok(());
-        }
-        let mut letter = Some(letter(run.first.payload));
-        let last = verdicts.iter().rposition(|verdict| *verdict == Verdict::Deliver);
-        for (at, (tray, verdict)) in trays.iter_mut().zip(verdicts).enumerate() {
-            match verdict {
+    /// Gives a single message to those of its mailboxes that do not lag.
+    fn give(&mut self, run: &Run<'_>, mut letter: impl FnMut(&[u8]) -> Letter) {
+        let Some(trays) = self.state.trays.get_mut(run.first.name) else { return };
+        let last = trays.iter().rposition(|tray| !tray.is_lagging());
+        let (mut made, mut make) = (None, || letter(run.first.payload));
+        for (at, tray) in trays.iter_mut().enumerate() {
+            if tray.is_lagging() {
+                tray.count_dropped(1);
+            } else if !tray.join(run) {
                 // None is kept back, so that a descriptor need not be copied for a single mailbox.
-                Verdict::Deliver => {
-                    let copy = if last == Some(at) { letter.take() } else { letter.clone() };
-                    let waker = copy.and_then(|letter| tray.add(Entry::Letter(letter)));
-                    self.wakers.extend(waker);
-                }
-                _ => tray.count_dropped(1),
+                let letter = match last == Some(at) {
+                    true => made.take().unwrap_or_else(&mut make),
+                    false => made.get_or_insert_with(&mut make).clone(),
+                };
+                self.wakers.extend(tray.add(Entry::Letter(letter)));
             }
         }
-        // Nobody took it.
-        self.dropped.extend(letter);
-        Ok(())
+        // If nobody takes it, a request has to fail.
+        self.dropped.extend(made.or_else(|| last.is_none().then(make)));
     }
 
     /// Messages called `name` were dropped before they got here.
@@ -230,4 +232,16 @@ impl Feed<'_> {
             None => self.state.kept.miss(name, count),
         }
     }
+}
+
+/// Whether none of the trays has to be waited for.
+///
+/// # Errors
+/// When to try again, if one has.
+fn judge_all(trays: &mut [Tray], now: Instant, progress: &mut bool) -> Result<(), Instant> {
+    let waits = trays.iter_mut().filter_map(|tray| match tray.judge(now, progress) {
+        Verdict::Wait(until) => Some(until),
+        Verdict::Deliver | Verdict::Drop => None,
+    });
+    waits.min().map_or(Ok(()), Err)
 }

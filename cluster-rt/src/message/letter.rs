@@ -85,7 +85,7 @@ const _: () = assert!(size_of::<Entry>() <= ENTRY_BYTES);
 /// costs more than all else that is done to a short message.
 const SHORT_BYTES_MAX: usize = 62;
 
-/// The bytes of a message. A long one is shared by the mailboxes that have it.
+/// The bytes of a message that came by itself. A long one is shared by the mailboxes that have it.
 #[derive(Clone, Debug)]
 pub(super) enum Payload {
     Short { length: u8, bytes: [u8; SHORT_BYTES_MAX] },

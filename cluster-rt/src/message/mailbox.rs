@@ -45,11 +45,10 @@ pub struct Mail<M> {
 /// The messages of one type that come for this process, from [`subscribe`](crate::subscribe). Also a
 /// [`Stream`].
 ///
-/// It holds 8 MiB, counting 128 bytes beside each message, hence at most 65 536, and 128 KiB for each
-/// descriptor, hence at most 64. While it is full,
-/// those who send to this process wait. A mailbox that is full and read from by nobody for a second
-/// lags: it alone misses what comes, until everything in it was read, and then says how many it
-/// missed.
+/// It holds 8 MiB, counting 128 bytes beside each message, hence some 65 000, and 128 KiB for each
+/// descriptor, hence at most 64; and beyond that what one read of up to 68 KiB has brought. While it is full,
+/// those who send to this process wait. A mailbox that is full and read from by nobody for a second, or two at
+/// most, lags: it alone misses what comes, until everything in it was read, and then says how many it missed.
 ///
 /// Dropped, it lets the requests in it fail. What comes when no mailbox is left for a type is kept
 /// for the next one.
@@ -94,15 +93,17 @@ impl<M: ClusterMessage> Mailbox<M> {
     /// # Errors
     /// As for [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Option<Result<Mail<M>, Error>> {
-        let (office, subscription) = self.place?;
+        self.drop_read_pack();
+        let (office, subscription) = self.place.as_ref()?;
         if self.batch.is_empty() && office.inbox().try_next(subscription, &mut self.batch) {
             office.room_made();
         }
-        self.next(office)
+        self.next()
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Mail<M>, Error>>> {
-        let Some((office, subscription)) = self.place else { return Poll::Ready(None) };
+        self.drop_read_pack();
+        let Some((office, subscription)) = &self.place else { return Poll::Ready(None) };
         let coop = ready!(coop::poll_proceed(cx));
         if self.batch.is_empty() {
             let waited = ready!(office.inbox().poll(subscription, &mut self.batch, cx));
@@ -111,24 +112,29 @@ impl<M: ClusterMessage> Mailbox<M> {
             }
         }
         coop.made_progress();
-        Poll::Ready(self.next(office))
+        Poll::Ready(self.next())
+    }
+
+    /// Lets go of a pack that was read to its end. Not with its last message, whose decoding may panic.
+    fn drop_read_pack(&mut self) {
+        if matches!(self.batch.front(), Some(Entry::Pack(pack)) if pack.is_empty()) {
+            self.batch.pop_front();
+        }
     }
 
     /// The next message of the batch.
-    fn next(&mut self, office: &Office) -> Option<Result<Mail<M>, Error>> {
+    fn next(&mut self) -> Option<Result<Mail<M>, Error>> {
+        let (office, subscription) = self.place.as_ref()?;
+        subscription.note_read();
         if let Some(Entry::Pack(pack)) = self.batch.front_mut() {
             let origin = pack.origin;
-            let read = pack.next().map(|payload| {
+            return pack.next().map(|payload| {
                 check::<M>(office, origin, self.fingerprint)?;
                 let body =
                     decode(payload).map_err(|what| failed::<M>(origin, Cause::Serde(what)))?;
                 let from = Address::of_sender(origin.from);
                 Ok(Mail { from, body, reply: Reply::new(None), fd: None })
             });
-            if pack.is_empty() {
-                self.batch.pop_front();
-            }
-            return read;
         }
         match self.batch.pop_front()? {
             Entry::Letter(letter) => Some(self.open_letter(office, letter)),
@@ -174,7 +180,7 @@ impl<M: ClusterMessage> Stream for Mailbox<M> {
 
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
-        if let Some((office, subscription)) = self.place {
+        if let Some((office, subscription)) = &self.place {
             office.inbox().unsubscribe(subscription);
             // Whoever waits for room in it waits for nothing now.
             office.room_made();

@@ -5,6 +5,8 @@
 
 mod address;
 mod asked;
+#[cfg(test)]
+mod bounds_tests;
 mod calls;
 mod decoding;
 #[cfg(test)]

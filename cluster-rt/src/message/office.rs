@@ -4,7 +4,7 @@
 //! in a worker, `cluster-hub` in the master) feeds it frames and takes what it sends.
 
 use std::{
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::Instant,
 };
 
@@ -24,15 +24,19 @@ use crate::{
     error::{Cause, Error},
     mail::{
         self, Enclosure, Failure, Frame, Head, Kind, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Place,
-        incoming::Incoming, run::Run,
+        incoming::Incoming, pieces::PIECE_BYTES, run::Run,
     },
-    sys::{passing::Passing, wake::Wake},
+    sys::{passing::Passing, scoreboard::Row, wake::Wake},
 };
 
 static OFFICE: OnceLock<Office> = OnceLock::new();
 
-/// How many runs are taken in under one lock of the inbox, for which a mailbox may wait meanwhile.
+/// How many runs are taken in under one lock of the inbox, for which a mailbox may wait meanwhile. Together they
+/// are what one read has brought.
 const RUNS_MAX: usize = 64;
+
+/// From this size on what comes is copied before the inbox is locked.
+const LARGE_BYTES_MIN: usize = PIECE_BYTES + 1;
 
 /// What keeps a process from taking in what has come.
 #[derive(Debug)]
@@ -55,6 +59,7 @@ pub(crate) struct Office {
     asked: Asked,
     ended: Ended,
     unread: Unread,
+    row: &'static Row,
     wake: Wake,
 }
 
@@ -74,17 +79,17 @@ pub(crate) fn try_office() -> Option<&'static Office> {
 }
 
 impl Office {
-    /// `unread` is where messages that cannot be read are counted.
+    /// `row` is where the master looks.
     pub(crate) fn new(
         (me, generation): (Place, u32),
         reach: Reach,
         post: Post,
         wake: Wake,
-        unread: &'static AtomicU64,
+        row: &'static Row,
     ) -> Self {
         let (inbox, asked) = (Inbox::default(), Asked::new(wake.clone()));
-        let (ended, unread) = (Ended::default(), Unread::new(unread));
-        Self { me, generation, reach, post, inbox, asked, ended, unread, wake }
+        let (ended, unread) = (Ended::default(), Unread::new(row));
+        Self { me, generation, reach, post, inbox, asked, ended, unread, row, wake }
     }
 
     pub(super) fn me(&self) -> Place {
@@ -115,6 +120,12 @@ impl Office {
     /// A tray has room again for whoever waits for it.
     pub(super) fn room_made(&self) {
         self.wake.ring();
+    }
+
+    /// How often it was shown that a full mailbox is read from.
+    #[cfg(test)]
+    pub(super) fn reads_shown(&self) -> u64 {
+        self.row.reads.load(Ordering::Relaxed)
     }
 
     /// The place behind an address.
@@ -182,11 +193,31 @@ impl Office {
         fd: &mut Option<Passing>,
         now: Instant,
     ) -> Result<(), Instant> {
-        if is_letter(&run.first) {
-            return self.feed(|feed| self.offer(feed, run, fd, now));
+        if !is_letter(&run.first) {
+            self.notice(&run.first);
+            return Ok(());
         }
-        self.notice(&run.first);
-        Ok(())
+        if run.bytes.len() >= LARGE_BYTES_MIN {
+            return self.receive_large(run, fd, now);
+        }
+        self.feed(|feed| feed.offer(run, now, |payload| self.letter(run, payload, fd)))
+    }
+
+    /// Takes in a message whose payload takes long to copy: not while the inbox is locked.
+    fn receive_large(
+        &'static self,
+        run: &Run<'_>,
+        fd: &mut Option<Passing>,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        // Of no use if a mailbox is full; so that is asked before, and nobody else puts anything in meanwhile.
+        self.feed(|feed| feed.judge(run.first.name, now))?;
+        let mut made = Some(self.letter(run, run.first.payload, fd));
+        self.feed(|feed| {
+            let make =
+                |payload: &[u8]| made.take().unwrap_or_else(|| self.letter(run, payload, fd));
+            feed.offer(run, now, make)
+        })
     }
 
     /// Takes in every whole frame of `incoming`.
@@ -199,20 +230,18 @@ impl Office {
         now: Instant,
     ) -> Result<(), Hindrance> {
         while self.feed(|feed| self.receive_letters(feed, incoming, now))? {
-            let Some((run, _)) = incoming.run().map_err(Hindrance::Garbage)? else {
+            let Some((run, fd)) = incoming.run().map_err(Hindrance::Garbage)? else {
                 return Ok(());
             };
             let length = run.bytes.len();
-            if !is_letter(&run.first) {
-                self.notice(&run.first);
-                incoming.consume(length);
-            }
+            self.receive(&run, fd, now).map_err(Hindrance::Full)?;
+            incoming.consume(length);
         }
         Ok(())
     }
 
-    /// Takes in messages under one lock, until something else comes or they are many; whether anything may
-    /// follow.
+    /// Takes in messages under one lock, until something else or something large comes or they are many; whether
+    /// anything may follow.
     fn receive_letters(
         &'static self,
         feed: &mut Feed<'_>,
@@ -224,32 +253,31 @@ impl Office {
                 return Ok(false);
             };
             let length = run.bytes.len();
-            if !is_letter(&run.first) {
+            if !is_letter(&run.first) || length >= LARGE_BYTES_MIN {
                 break;
             }
-            self.offer(feed, &run, fd, now).map_err(Hindrance::Full)?;
+            let make = |payload: &[u8]| self.letter(&run, payload, fd);
+            feed.offer(&run, now, make).map_err(Hindrance::Full)?;
             incoming.consume(length);
         }
         Ok(true)
     }
 
     fn feed<R>(&self, feeder: impl FnOnce(&mut Feed<'_>) -> R) -> R {
-        let (result, forgotten) = self.inbox.feed(feeder);
-        for (name, letter) in forgotten {
+        let (result, after) = self.inbox.feed(feeder);
+        for (name, letter) in after.forgotten {
             self.count_unknown(&name, letter.origin.generation);
+        }
+        if after.progress {
+            self.row.reads.fetch_add(1, Ordering::Relaxed);
         }
         result
     }
 
-    fn offer(
-        &'static self,
-        feed: &mut Feed<'_>,
-        run: &Run<'_>,
-        fd: &mut Option<Passing>,
-        now: Instant,
-    ) -> Result<(), Instant> {
+    /// One message of a run.
+    fn letter(&'static self, run: &Run<'_>, payload: &[u8], fd: &mut Option<Passing>) -> Letter {
         let Head { kind, from, request, .. } = run.first.head;
-        feed.offer(run, now, |payload| Letter {
+        Letter {
             origin: Origin::of(&run.first),
             payload: payload.into(),
             enclosed: match (run.first.enclosure, fd.take()) {
@@ -258,7 +286,7 @@ impl Office {
                 (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
             },
             back: (kind == Kind::Request).then(|| Arc::new(Return::new(self, from, request))),
-        })
+        }
     }
 
     /// Takes in a frame that is for no mailbox's user.

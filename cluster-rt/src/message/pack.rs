@@ -5,7 +5,7 @@
 use super::letter::{ENTRY_BYTES, Origin};
 use crate::mail::run::{Run, split_payload};
 
-/// What is added to a pack that is this long begins a new one, so that a mailbox need not wait for a large one.
+/// What is this long is not joined, and joins nothing: so nobody waits long for its copying.
 const PACK_BYTES_MAX: usize = 32 * 1024;
 
 /// Frames that differ in nothing but their payloads.
@@ -29,8 +29,15 @@ impl Pack {
     /// Takes the run too, if it is like what is here.
     pub(super) fn join(&mut self, run: &Run<'_>) -> bool {
         let before = run.head_bytes() - run.head().len()..run.head_bytes();
-        let joins = self.bytes.len() < PACK_BYTES_MAX && self.bytes.get(before) == Some(run.head());
+        let short = self.bytes.len().max(run.bytes.len()) < PACK_BYTES_MAX;
+        let joins = short && self.bytes.get(before) == Some(run.head());
         if joins {
+            let room = self.bytes.len() + run.bytes.len();
+            if room > self.bytes.capacity() {
+                // Less than a vector would take: it is not to be much beyond what is counted.
+                self.bytes
+                    .reserve_exact(room.max(self.bytes.capacity() * 5 / 4) - self.bytes.len());
+            }
             self.bytes.extend_from_slice(run.bytes);
             self.cost += cost(run);
         }

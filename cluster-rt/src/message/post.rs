@@ -67,6 +67,44 @@ impl Queue {
         let last = self.written.replace(now);
         last.is_some_and(|at| now.duration_since(at) < BURST_INTERVAL)
     }
+
+    /// Writes one piece.
+    fn write(&mut self, lane: &OwnedFd) -> Written {
+        let (front, fd) = self.pieces.front();
+        if front.is_empty() {
+            return Written::default();
+        }
+        let (_, room) = match fdpass::write(lane, front, fd) {
+            Ok(count) => self.taken(count),
+            Err(Errno::AGAIN | Errno::NOBUFS) => return Written::default(),
+            Err(Errno::TOOMANYREFS) => {
+                self.pieces.refused(Instant::now());
+                return Written { again: self.pieces.held_until().is_none(), room: 0 };
+            }
+            // The other side is gone, and this process will be: nobody waits for what is lost.
+            Err(_) => {
+                self.pieces.clear();
+                self.taken(0)
+            }
+        };
+        Written { again: !self.pieces.is_empty(), room }
+    }
+
+    /// So many bytes are out; returns their descriptor, and for how many there is room now.
+    fn taken(&mut self, count: usize) -> (Option<Passing>, usize) {
+        let fd = self.pieces.advance(count);
+        let charged = self.charged.min(self.pieces.weight());
+        (fd, std::mem::replace(&mut self.charged, charged) - charged)
+    }
+}
+
+/// What came of writing one piece.
+#[derive(Debug, Default)]
+struct Written {
+    /// Another may follow.
+    again: bool,
+    /// Bytes for which there is room now. To be told without the lock: whoever waits for them is woken.
+    room: usize,
 }
 
 /// Room for one frame.
@@ -110,6 +148,7 @@ impl Post {
         let by_itself = was_empty && !queue.is_burst(Instant::now());
         if let (true, Way::Express(express)) = (by_itself, &self.way) {
             if express(&letter.frame, &mut letter.fd) {
+                drop(queue);
                 return self.room.add_permits(charged);
             }
         }
@@ -121,12 +160,14 @@ impl Post {
         if !was_empty {
             return;
         }
-        if let (true, Way::Lane(lane)) = (by_itself, &self.way) {
-            self.write(&mut queue, lane);
-        }
+        let written = match (by_itself, &self.way) {
+            (true, Way::Lane(lane)) => queue.write(lane),
+            _ => Written::default(),
+        };
         let waits = !queue.pieces.is_empty();
-        // The thread that this wakes wants the lock first of all.
+        // The threads that this wakes want the lock first of all, and a task may send as it is woken.
         drop(queue);
+        self.room.add_permits(written.room);
         if waits {
             self.wake.ring();
         }
@@ -135,30 +176,14 @@ impl Post {
     /// Writes what the lane takes now.
     pub(crate) fn flush(&self) {
         let Way::Lane(lane) = &self.way else { return };
-        // Callers get the lock between two pieces.
-        while self.write(&mut self.lock(), lane) {}
-    }
-
-    /// Writes one piece; whether another may follow.
-    fn write(&self, queue: &mut Queue, lane: &OwnedFd) -> bool {
-        let (front, fd) = queue.pieces.front();
-        if front.is_empty() {
-            return false;
-        }
-        match fdpass::write(lane, front, fd) {
-            Ok(count) => drop(self.taken(queue, count)),
-            Err(Errno::AGAIN | Errno::NOBUFS) => return false,
-            Err(Errno::TOOMANYREFS) => {
-                queue.pieces.refused(Instant::now());
-                return queue.pieces.held_until().is_none();
-            }
-            // The other side is gone, and this process will be: nobody waits for what is lost.
-            Err(_) => {
-                queue.pieces.clear();
-                drop(self.taken(queue, 0));
+        loop {
+            // Callers get the lock between two pieces.
+            let written = self.lock().write(lane);
+            self.room.add_permits(written.room);
+            if !written.again {
+                return;
             }
         }
-        !queue.pieces.is_empty()
     }
 
     /// Takes queued bytes, at most `buffer`, with the descriptor that goes with the first.
@@ -167,15 +192,10 @@ impl Post {
         let (front, _) = queue.pieces.front();
         let count = front.len().min(buffer.len());
         buffer[..count].copy_from_slice(&front[..count]);
-        (count, self.taken(&mut queue, count))
-    }
-
-    fn taken(&self, queue: &mut Queue, count: usize) -> Option<Passing> {
-        let fd = queue.pieces.advance(count);
-        let charged = queue.charged.min(queue.pieces.weight());
-        self.room.add_permits(queue.charged - charged);
-        queue.charged = charged;
-        fd
+        let (fd, room) = queue.taken(count);
+        drop(queue);
+        self.room.add_permits(room);
+        (count, fd)
     }
 
     /// Until when nothing can be written, whatever the lane has room for.

@@ -1,7 +1,7 @@
 //! `Sending`: the future of a message on its way into this process's outbox.
 //!
 //! The message was encoded at the call, and queued too if there was room; the future only waits for
-//! room. It borrows nothing.
+//! room, and for its task's turn. It borrows nothing.
 
 use std::{
     fmt,

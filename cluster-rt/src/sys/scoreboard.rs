@@ -33,6 +33,8 @@ pub(crate) struct Row {
     pub(crate) beat: AtomicU64,
     /// Messages that came and could not be read.
     pub(crate) unread: AtomicU64,
+    /// Changes while messages wait for a mailbox that is full and read from.
+    pub(crate) reads: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -70,10 +72,7 @@ impl Scoreboard {
 
     /// A scoreboard of one process.
     pub(crate) fn private() -> Self {
-        let rows = [const {
-            let [active, served, beat, unread] = [const { AtomicU64::new(0) }; 4];
-            Row { active, served, beat, unread }
-        }; ROWS];
+        let rows = [const { Row::new() }; ROWS];
         Self(Box::leak(Box::new(Board { rows })))
     }
 
@@ -96,12 +95,18 @@ impl Scoreboard {
 }
 
 impl Row {
+    pub(crate) const fn new() -> Self {
+        let [active, served, beat, unread, reads] = [const { AtomicU64::new(0) }; 5];
+        Self { active, served, beat, unread, reads }
+    }
+
     /// Makes the row fit for its next worker.
     pub(crate) fn clear(&self) {
         self.active.store(0, Ordering::Relaxed);
         self.served.store(0, Ordering::Relaxed);
         self.beat.store(0, Ordering::Relaxed);
         self.unread.store(0, Ordering::Relaxed);
+        self.reads.store(0, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -20,14 +20,16 @@ use rustix::event::{PollFd, PollFlags};
 use super::{complain, handle::Identity};
 use crate::{
     id::WorkerId,
-    mail::{Place, incoming::Incoming},
+    mail::{Place, incoming::Incoming, patience::PATIENCE},
     message::{
         MAIN_SERVICE, NO_SERVICE,
         office::{self, Hindrance, Office, Reach},
         post::{Post, Way},
     },
     sys::{
-        fdpass, process, signal, socket,
+        fdpass, process,
+        scoreboard::Row,
+        signal, socket,
         wake::{Wake, poll_until},
     },
 };
@@ -38,11 +40,15 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it looks meanwhile.
 const FLUSH_LOOK: Duration = Duration::from_millis(2);
 
+/// How often it is looked at whether a mailbox that is full is read from: often enough for the hub, which gives up
+/// a worker that shows nothing of that for `PATIENCE`.
+const FULL_LOOK: Duration = PATIENCE.checked_div(4).expect("not by 0");
+
 /// Opens the office of a worker that has a master. `services` are all there are, by the hashes of their names.
 pub(super) fn open(
     identity: Identity,
     services: Vec<u64>,
-    unread: &'static AtomicU64,
+    row: &'static Row,
     lane: OwnedFd,
 ) -> io::Result<()> {
     let lane = Arc::new(lane);
@@ -53,11 +59,11 @@ pub(super) fn open(
         // Whether anybody is there, the hub knows.
         _ => Ok(()),
     });
-    start(identity, unread, reach, Arc::clone(&lane), lane)
+    start(identity, row, reach, Arc::clone(&lane), lane)
 }
 
 /// Opens the office of a worker that is alone: what it sends comes back to it, and there is nobody else.
-pub(super) fn open_alone(identity: Identity, unread: &'static AtomicU64) -> io::Result<()> {
+pub(super) fn open_alone(identity: Identity, row: &'static Row) -> io::Result<()> {
     let (out, back) = socket::stream_pair()?;
     let slot = Place::Slot(identity.slot as u64);
     let own = [Place::Worker(identity.id), slot, Place::Service(MAIN_SERVICE)];
@@ -67,25 +73,20 @@ pub(super) fn open_alone(identity: Identity, unread: &'static AtomicU64) -> io::
         Place::Service(_) | Place::Workers(_) => Err(NO_SERVICE),
         _ => Err("this process is a cluster of its own (workers = 0)"),
     });
-    start(identity, unread, reach, Arc::new(out), Arc::new(back))
+    start(identity, row, reach, Arc::new(out), Arc::new(back))
 }
 
 fn start(
     Identity { id, generation, .. }: Identity,
-    unread: &'static AtomicU64,
+    row: &'static Row,
     reach: Reach,
     writes: Arc<OwnedFd>,
     reads: Arc<OwnedFd>,
 ) -> io::Result<()> {
     let wake = Wake::new()?;
     let post = Post::new(wake.clone(), Way::Lane(Arc::clone(&writes)));
-    let office = office::open(Office::new(
-        (Place::Worker(id), generation),
-        reach,
-        post,
-        wake.clone(),
-        unread,
-    ));
+    let office =
+        office::open(Office::new((Place::Worker(id), generation), reach, post, wake.clone(), row));
     let carrying = Carrying {
         worker: id,
         office,
@@ -155,9 +156,10 @@ impl Carrying {
                 Ok(0) | Err(_) => self.reads = None,
             }
         }
-        match self.office.receive_all(&mut self.incoming, Instant::now()) {
+        let now = Instant::now();
+        match self.office.receive_all(&mut self.incoming, now) {
             Ok(()) => {}
-            Err(Hindrance::Full(until)) => self.full_until = Some(until),
+            Err(Hindrance::Full(until)) => self.full_until = Some(until.min(now + FULL_LOOK)),
             Err(Hindrance::Garbage(what)) => {
                 complain(&format!("worker {}: garbage on its mail lane: {what}", self.worker));
                 self.reads = None;

@@ -95,7 +95,7 @@ pub(crate) fn run(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: impl Body) 
         Ok(current) => current::set(current),
         Err(error) => return complain(&format!("worker {}: {error}", seed.worker)),
     };
-    let started = mail::open(identity, go.services, &row.unread, seed.mail)
+    let started = mail::open(identity, go.services, row, seed.mail)
         .and_then(|()| orders::start(current, diverted));
     if let Err(error) = started {
         return complain(&format!("worker {}: thread: {error}", seed.worker));

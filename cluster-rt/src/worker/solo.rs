@@ -47,7 +47,7 @@ pub(super) fn start(config: &Config, at_start: AtStart) -> io::Result<&'static C
     let identity = Identity { id: WorkerId(1), slot: 0, generation: 1, service: None };
     let backing = Backing::Solo { at_start };
     let current = current::set(Current::new(identity, backing, wake, row, true));
-    mail::open_alone(identity, &row.unread)?;
+    mail::open_alone(identity, row)?;
     let (stop_delay, grace) = (config.stop_delay, config.grace);
     thread::Builder::new().name("cluster-solo".to_owned()).spawn(move || {
         signal::block_on_this_thread();

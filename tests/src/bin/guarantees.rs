@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cluster::{
@@ -98,6 +98,8 @@ async fn follow(scene: &str, worker: Worker) -> io::Result<()> {
             send(Address::Master, &Bulk(7, 0, vec![7; 10_000_000])).await?;
             std::process::exit(3);
         }
+        ("slow", 0) => hurry().await?,
+        ("slow", 1) => dawdle().await?,
         ("ended", 0) => ended(begin.workers[1]).await?,
         ("service", 0) => service().await?,
         ("service", _) => {
@@ -121,6 +123,44 @@ async fn follow(scene: &str, worker: Worker) -> io::Result<()> {
         _ => {}
     }
     cluster::draining().await;
+    Ok(())
+}
+
+/// How long messages come faster than they are read.
+const HURRY: Duration = Duration::from_secs(4);
+
+/// The number after all others.
+const LAST: u32 = u32::MAX;
+
+/// Sends numbers as fast as they are taken.
+async fn hurry() -> io::Result<()> {
+    let begun = Instant::now();
+    let mut number = 0;
+    while begun.elapsed() < HURRY {
+        send(Address::Slot(1), &News(number)).await?;
+        number += 1;
+    }
+    Ok(send(Address::Slot(1), &News(LAST)).await?)
+}
+
+/// Takes its time for each of the first numbers, which are a small part of what waits.
+async fn dawdle() -> io::Result<()> {
+    let mut news = subscribe::<News>();
+    let begun = Instant::now();
+    let (mut expected, mut slow) = (0, 0);
+    loop {
+        let number = news.recv().await.expect("a cluster")?.body.0;
+        if number == LAST {
+            break;
+        }
+        assert_eq!(number, expected);
+        expected += 1;
+        if begun.elapsed() < HURRY {
+            slow = expected;
+            thread::sleep(Duration::from_micros(1500));
+        }
+    }
+    println!("slot 1 has all, and took its time for a part: {}", slow * 10 < expected);
     Ok(())
 }
 

@@ -20,6 +20,13 @@ fn forty_thousand_broadcasts_come_to_all_in_order_and_none_is_missed() {
 }
 
 #[test]
+fn who_reads_slowly_but_all_the_time_misses_nothing() {
+    let program = scene("slow");
+    program.line("slot 1 has all, and took its time for a part: true");
+    program.stop();
+}
+
+#[test]
 fn large_messages_of_ten_tasks_do_not_mix() {
     let program = scene("tasks");
     program.line("slot 1 has all of [20, 20, 20, 20, 20, 20, 20, 20, 20, 20]");

@@ -138,14 +138,14 @@ impl Control {
                 return self.failures.push(failed(error.raw_os_error()));
             }
         };
-        let row = self.parts.workers.by_id.get(&worker).map_or(0, |w| w.row);
+        let number = self.parts.workers.by_id.get(&worker).map_or(0, |w| w.row);
         let zygote = self.zygotes.get(&generation);
-        let asked = zygote.map(|zygote| zygote.spawn(worker, slot, row, &ends));
+        let asked = zygote.map(|zygote| zygote.spawn(worker, slot, number, &ends));
         if !matches!(asked, Some(Ok(()))) {
             return self.failures.push(failed(None));
         }
         let service = service_hash(self.parts.services[service].name);
-        self.parts.hub.add(worker, slot, service, ends.hub_mail);
+        self.parts.hub.add(worker, (slot, service), ends.hub_mail, ends.row);
     }
 
     pub(super) fn berth_of(&self, worker: WorkerId) -> Option<usize> {

@@ -10,8 +10,9 @@ use rustix::event::PollFlags;
 
 use super::{
     Notice, Order,
-    exchange::{Exchange, Line},
+    exchange::Exchange,
     lane::{Lane, Sender},
+    line::Line,
 };
 use crate::{
     id::WorkerId,
@@ -78,8 +79,10 @@ impl Carrying {
 
     /// Routes what was read, and writes what can be.
     pub(super) fn turn(&mut self, now: Instant) {
+        // Who is full is judged after it was given what it takes now: the kernel tells of room late.
+        let before = self.any_parked() && self.write(now);
         self.route_all(now);
-        let progress = self.write(now);
+        let progress = self.write(now) | before;
         self.finish(now);
         for unread in self.exchange.foreign.take() {
             (self.tell)(Notice::Unread(unread));
@@ -126,9 +129,9 @@ impl Carrying {
 
     pub(super) fn take(&mut self, order: Order) {
         match order {
-            Order::Add { worker, lane } => {
+            Order::Add { worker, lane, row } => {
                 self.lanes.insert(worker, Lane::new(lane));
-                self.exchange.add(worker);
+                self.exchange.add(worker, row);
             }
             Order::Reaped { worker } => match self.lanes.get_mut(&worker) {
                 Some(lane) => lane.set_reaped(),

@@ -1,8 +1,8 @@
 //! Who gets a frame: the hub's decisions, apart from its sockets.
 //!
 //! Does no I/O and takes time as an argument. Routes on bytes; the payload of a message is not looked at.
-//! Whatever a worker sends, the state stays bounded: an outbox by `WAITING_BYTES_MAX` and one frame, the
-//! open requests by `OPEN_REQUESTS_MAX` for each asker.
+//! Whatever a worker sends, the state stays bounded: what waits for a worker as `line` says, the open
+//! requests by `OPEN_REQUESTS_MAX` for each asker.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,79 +10,15 @@ use std::{
     time::Instant,
 };
 
-use super::{directory::Directory, foreign::Foreign};
+use super::{directory::Directory, foreign::Foreign, line::Line};
 use crate::{
     id::WorkerId,
     mail::{
-        self, Enclosure, Failure, Frame, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX,
-        patience::{Patience, Verdict},
-        pieces::{Parcel, Pieces},
-        run::Run,
+        self, Enclosure, Failure, Frame, Head, Kind, OPEN_REQUESTS_MAX, Place, patience::Verdict,
+        pieces::Parcel, run::Run,
     },
-    sys::passing::Passing,
+    sys::{passing::Passing, scoreboard::Row},
 };
-
-/// Beyond the bound there is room for the failures of all requests that one worker may have open; a
-/// worker to which more is due has not asked in good faith.
-const NOTICES_BYTES_MAX: usize = 1024 * 1024;
-
-/// Messages by name of which is counted how many were dropped.
-const DROPPED_NAMES_MAX: usize = 256;
-
-/// What waits for one worker.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    pub(super) outbox: Pieces,
-    patience: Patience,
-    /// By name: how many it missed since it began to lag.
-    dropped: BTreeMap<Box<str>, u64>,
-    /// Nothing more can be written to it.
-    pub(super) closed: bool,
-    /// How many requests of its own are open.
-    open: usize,
-}
-
-impl Line {
-    /// `count` bytes were written. When the last is, a worker that lagged is told what it missed.
-    pub(super) fn written(&mut self, me: WorkerId, count: usize, now: Instant) {
-        self.outbox.advance(count);
-        self.patience.progressed(now);
-        if self.outbox.is_empty() && self.patience.caught_up() {
-            for (name, count) in std::mem::take(&mut self.dropped) {
-                let frame = Head::lagged(Place::Worker(me), &name, count);
-                self.outbox.push(&Parcel::Small(&frame));
-            }
-        }
-    }
-
-    fn push(&mut self, parcel: &Parcel<'_>, fd: &mut Option<Passing>) {
-        match fd.take() {
-            Some(fd) => self.outbox.push_enclosing(parcel.bytes().to_vec(), fd),
-            None => self.outbox.push(parcel),
-        }
-    }
-
-    /// Takes a short frame of the hub's own, for which there is room beyond the bound.
-    fn push_notice(&mut self, parcel: &Parcel<'_>) {
-        if !self.closed && self.outbox.weight() < WAITING_BYTES_MAX + NOTICES_BYTES_MAX {
-            self.outbox.push(parcel);
-        }
-    }
-
-    pub(super) fn close(&mut self) {
-        self.closed = true;
-        self.outbox.clear();
-        self.patience.caught_up();
-    }
-
-    fn count_dropped(&mut self, name: &str, count: u64) {
-        if let Some(dropped) = self.dropped.get_mut(name) {
-            *dropped += count;
-        } else if self.dropped.len() < DROPPED_NAMES_MAX {
-            self.dropped.insert(name.into(), count);
-        }
-    }
-}
 
 /// A run that some of its receivers have no room for yet.
 #[derive(Debug)]
@@ -330,7 +266,7 @@ impl Exchange {
             line.push_notice(parcel);
             return Ok(());
         }
-        match line.patience.judge(line.outbox.weight() < WAITING_BYTES_MAX, now) {
+        match line.judge(now) {
             Verdict::Deliver => line.push(parcel, fd),
             Verdict::Wait(until) => return Err(until),
             Verdict::Drop if kind == Kind::Reply => {
@@ -346,9 +282,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// A worker is to be.
-    pub(super) fn add(&mut self, worker: WorkerId) {
-        self.lines.entry(worker).or_default();
+    /// A worker is to be; `row` is where it speaks of itself.
+    pub(super) fn add(&mut self, worker: WorkerId, row: &'static Row) {
+        self.lines.entry(worker).or_insert_with(|| Line::new(row));
         self.newest = self.newest.max(worker);
     }
 

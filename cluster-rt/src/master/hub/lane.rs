@@ -7,7 +7,10 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Instant};
 
 use rustix::io::Errno;
 
-use super::exchange::{Exchange, Line, Parked};
+use super::{
+    exchange::{Exchange, Parked},
+    line::Line,
+};
 use crate::{
     id::WorkerId,
     mail::{MESSAGE_BYTES_MAX, Place, WAITING_BYTES_MAX, incoming::Incoming},

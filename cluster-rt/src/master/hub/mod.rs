@@ -8,17 +8,14 @@ mod directory;
 mod exchange;
 mod foreign;
 mod lane;
+mod line;
 #[cfg(test)]
 mod tests;
 
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -41,6 +38,7 @@ use crate::{
     },
     sys::{
         passing::Passing,
+        scoreboard::Row,
         signal,
         wake::{Wake, poll_until},
     },
@@ -50,7 +48,7 @@ use crate::{
 #[derive(Debug)]
 enum Order {
     /// A worker is to be, and this is the master's end of its lane.
-    Add { worker: WorkerId, lane: OwnedFd },
+    Add { worker: WorkerId, lane: OwnedFd, row: &'static Row },
     /// The worker was reaped: read its lane to the end, then `Notice::ReadToEnd`.
     Reaped { worker: WorkerId },
     /// The worker never came to be.
@@ -68,8 +66,8 @@ pub(super) enum Notice {
     Unread(Unread),
 }
 
-/// Messages that the master's own mailboxes could not read.
-static UNREAD: AtomicU64 = AtomicU64::new(0);
+/// What the master's own office says of itself.
+static ROW: Row = Row::new();
 
 /// The others' way to the hub.
 #[derive(Clone, Debug)]
@@ -112,7 +110,7 @@ impl Hub {
         let carrying = Arc::new(Mutex::new(Carrying::new(exchange, Box::new(tell))));
         let post = Post::new(wake.clone(), express(&carrying, &wake));
         let me = (Place::Master, generation);
-        let office = office::open(Office::new(me, reach, post, wake.clone(), &UNREAD));
+        let office = office::open(Office::new(me, reach, post, wake.clone(), &ROW));
         let (orders, inbox) = mpsc::channel();
         let bell = wake.clone();
         thread::Builder::new().name("cluster-hub".to_owned()).spawn(move || {
@@ -128,8 +126,15 @@ impl Hub {
         self.wake.ring();
     }
 
-    pub(super) fn add(&self, worker: WorkerId, slot: usize, service: u64, lane: OwnedFd) {
-        self.order(Order::Add { worker, lane });
+    /// A worker is to be; `row` is where it speaks of itself.
+    pub(super) fn add(
+        &self,
+        worker: WorkerId,
+        (slot, service): (usize, u64),
+        lane: OwnedFd,
+        row: &'static Row,
+    ) {
+        self.order(Order::Add { worker, lane, row });
         self.directory.add(worker, slot, service);
     }
 
@@ -154,7 +159,7 @@ impl Hub {
 
     /// How many messages the master's own mailboxes could not read.
     pub(super) fn unread(&self) -> u64 {
-        UNREAD.load(Ordering::Relaxed)
+        ROW.unread.load(Ordering::Relaxed)
     }
 
     /// The cluster has ended: the master's mailboxes end.

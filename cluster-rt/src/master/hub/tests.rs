@@ -1,7 +1,7 @@
 //! Tests of the exchange: who gets a frame, who waits, who lags, how requests end. No sockets.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Instant,
 };
 
@@ -15,6 +15,7 @@ use crate::{
         Failure, Head, Kind, OPEN_REQUESTS_MAX, Place, WAITING_BYTES_MAX, decode,
         patience::PATIENCE, run::Run,
     },
+    sys::scoreboard::Row,
 };
 
 /// What came for a process: kind, request (or how many were missed), first byte of the payload.
@@ -22,6 +23,8 @@ type Came = (Kind, u64, Option<u8>);
 
 struct Scene {
     exchange: Exchange,
+    /// What C says of itself.
+    row: &'static Row,
     directory: Arc<Directory>,
     master: Arc<Mutex<Vec<Came>>>,
     start: Instant,
@@ -44,12 +47,13 @@ impl Scene {
             seen.lock().expect("no panic").push((frame.head.kind, frame.head.request, first));
             Ok(())
         });
+        let row = Box::leak(Box::new(Row::new()));
         let mut exchange = Exchange::new(Arc::clone(&directory), local);
         for (worker, slot) in [(A, 0), (B, 1), (C, 1)] {
-            exchange.add(worker);
+            exchange.add(worker, row);
             directory.add(worker, slot, SERVICE);
         }
-        Self { exchange, directory, master, start: Instant::now() }
+        Self { exchange, row, directory, master, start: Instant::now() }
     }
 
     fn send(
@@ -160,6 +164,47 @@ fn a_full_receiver_holds_its_sender_up_then_lags_alone_and_is_told_how_many() {
     assert_eq!(came, [(Kind::Message, 0, Some(1)), (Kind::Lagged, 5, None)]);
     assert!(scene.send(Kind::Message, worker(A), everyone, 0, b"4").is_none());
     assert_eq!(scene.take(C), [(Kind::Message, 0, Some(b'4'))]);
+}
+
+#[test]
+fn a_full_receiver_that_reads_what_it_has_is_waited_for() {
+    let mut scene = Scene::new();
+    assert!(
+        scene.send(Kind::Message, worker(A), worker(C), 0, &vec![0; WAITING_BYTES_MAX]).is_none()
+    );
+    let mut parked = scene.send(Kind::Message, worker(A), worker(C), 0, b"2").expect("C is full");
+    let mut now = scene.start;
+    for _ in 0..3 {
+        scene.row.reads.fetch_add(1, Ordering::Relaxed);
+        now += PATIENCE;
+        parked = scene.exchange.retry(parked, now).expect("C is slow, and no more");
+        assert_eq!(parked.until, now + PATIENCE);
+    }
+    assert!(scene.exchange.retry(parked, now + PATIENCE).is_none(), "C lags");
+}
+
+#[test]
+fn what_ends_a_request_is_told_however_much_waits() {
+    let mut scene = Scene::new();
+    scene.send(Kind::Message, worker(B), worker(A), 0, &vec![0; 10 << 20]);
+    scene.send(Kind::Request, worker(A), worker(C), 1, b"?");
+    scene.exchange.ended(C, scene.start);
+    let kinds: Vec<Kind> = scene.take(A).iter().map(|came| came.0).collect();
+    assert_eq!(kinds, [Kind::Message, Kind::Ended, Kind::Failed]);
+}
+
+#[test]
+fn notices_have_a_bound_of_their_own_until_they_are_taken() {
+    let mut scene = Scene::new();
+    let nobody = worker(WorkerId(9));
+    let most = 2 * (1 << 20) / 64;
+    for n in 0..most {
+        scene.send(Kind::Request, worker(A), nobody, n, b"?");
+    }
+    let told = scene.take(A).len() as u64;
+    assert!((most / 4..most).contains(&told), "{told} of {most}");
+    scene.send(Kind::Request, worker(A), nobody, 1, b"?");
+    assert_eq!(scene.take(A).len(), 1, "room again");
 }
 
 #[test]
