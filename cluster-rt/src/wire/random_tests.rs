@@ -49,12 +49,13 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
     let outcomes = prop::result::maybe_ok(bound, refused);
     prop_oneof![
         (
-            any::<(usize, u32, usize, bool, bool, Option<Duration>, usize)>(),
+            any::<(usize, u32, usize, bool, bool, Option<Duration>)>(),
             any::<(Option<String>, Vec<u64>)>(),
-            flavors
+            flavors,
+            prop::collection::vec(split(), 0..4)
         )
-            .prop_map(|(numbers, (service, services), flavor)| {
-                let (slot, generation, worker_threads, pin, sits, heartbeat, slots) = numbers;
+            .prop_map(|(numbers, (service, services), flavor, splits)| {
+                let (slot, generation, worker_threads, pin, sits, heartbeat) = numbers;
                 ToWorker::Go(Go {
                     slot,
                     generation,
@@ -65,7 +66,7 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
                     pin,
                     sits,
                     heartbeat,
-                    split: Split::of(slots),
+                    splits,
                 })
             }),
         (any::<u32>(), outcomes)
@@ -73,9 +74,16 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         any::<u32>().prop_map(|request| ToWorker::Shared { request }),
         LazyJust::new(|| ToWorker::Drain),
         LazyJust::new(|| ToWorker::Promoted),
-        any::<(usize, u64)>()
-            .prop_map(|(slots, version)| ToWorker::Split(Split { slots, version })),
+        split().prop_map(ToWorker::Split),
     ]
+}
+
+fn split() -> impl Strategy<Value = Split> {
+    any::<(u64, Vec<usize>, u64)>().prop_map(|(service, slots, version)| Split {
+        service,
+        slots,
+        version,
+    })
 }
 
 fn endpoints() -> impl Strategy<Value = Endpoint> {

@@ -39,6 +39,7 @@ mod schedules;
 mod scoreboard;
 mod services;
 mod shard;
+mod shares;
 mod start;
 mod stats;
 mod stop;

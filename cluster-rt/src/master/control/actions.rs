@@ -180,15 +180,17 @@ impl Control {
 
     /// Tells everybody when keys have come to belong to others, who can be reached by now.
     pub(super) fn note_split(&mut self) {
-        let split = self.parts.supervisor.split();
-        if !shard::tell(split) {
-            return;
-        }
-        let workers = self.parts.workers.by_id.iter();
-        // The others are told with their `Go`.
-        let told: Vec<_> = workers.filter(|(_, w)| w.let_go).map(|(&id, _)| id).collect();
-        for worker in told {
-            self.send(worker, &ToWorker::Split(split), Vec::new());
+        for split in self.parts.supervisor.splits() {
+            if !shard::tell(split.clone()) {
+                continue;
+            }
+            let workers = self.parts.workers.by_id.iter();
+            // The others are told with their `Go`.
+            let told: Vec<_> = workers.filter(|(_, w)| w.let_go).map(|(&id, _)| id).collect();
+            let frame = ToWorker::Split(split);
+            for worker in told {
+                self.send(worker, &frame, Vec::new());
+            }
         }
     }
 
