@@ -195,12 +195,17 @@ fn limits(recycle: &Recycle, krate: &Path) -> TokenStream {
 }
 
 fn schedule_of(schedule: Schedule, krate: &Path) -> TokenStream {
+    let by_key = |peek: TokenStream| quote!(#krate::Schedule::ByKey(#krate::net::Peek::#peek));
     match schedule {
         Schedule::RoundRobin => quote!(#krate::Schedule::RoundRobin),
         Schedule::LeastConnections => quote!(#krate::Schedule::LeastConnections),
         Schedule::Sticky => quote!(#krate::Schedule::Sticky),
         Schedule::Shared => quote!(#krate::Schedule::Shared),
         Schedule::Kernel => quote!(#krate::Schedule::Kernel),
+        Schedule::ByHost => by_key(quote!(Host)),
+        Schedule::ByServerName => by_key(quote!(ServerName)),
+        Schedule::ByProxy => by_key(quote!(Proxy)),
+        Schedule::ByLine => by_key(quote!(Line)),
     }
 }
 

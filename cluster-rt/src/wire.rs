@@ -5,6 +5,7 @@
 //! layout, raises [`PROTOCOL_VERSION`].
 
 pub(crate) mod address;
+mod peeking;
 #[cfg(test)]
 mod random_tests;
 
@@ -12,6 +13,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub(crate) use self::peeking::{
+    Entry, PEEK_BYTES_MAX, Peeking, TABLE_BYTES_MAX, TABLE_ENTRIES_MAX,
+};
 use crate::{
     config::{Credentials, Flavor},
     endpoint::{Endpoint, Inherited, Schedule},
@@ -166,6 +170,8 @@ pub(crate) struct BindOptions {
     pub(crate) close_excess: bool,
     /// The permissions of a Unix socket's file.
     pub(crate) mode: Option<u32>,
+    /// How first bytes are looked at, with `Schedule::ByKey`; `None` for the defaults.
+    pub(crate) peek: Option<Peeking>,
 }
 
 /// What one worker takes on one listener.
@@ -252,6 +258,7 @@ mod tests {
                     limits: Limits { connections: None, waiting: 64 },
                     close_excess: false,
                     mode: Some(0o660),
+                    peek: Some(Peeking::default()),
                 },
             },
             FromWorker::Ended { code: -1, panicked: true },

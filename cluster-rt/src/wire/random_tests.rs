@@ -5,6 +5,7 @@ use std::{fmt::Debug, net::SocketAddr};
 use proptest::{prelude::*, sample::Index, strategy::LazyJust};
 
 use super::*;
+use crate::endpoint::Peek;
 
 /// Frames that hold whatever their types can.
 fn to_zygote() -> impl Strategy<Value = ToZygote> {
@@ -115,12 +116,21 @@ fn options() -> impl Strategy<Value = BindOptions> {
         Schedule::Sticky,
         Schedule::Shared,
         Schedule::Kernel,
+        Schedule::ByKey(Peek::Host),
+        Schedule::ByKey(Peek::Line),
     ]);
     let numbers = any::<(u32, Option<bool>, Option<u64>, u64, bool, Option<u32>)>();
-    (prop::option::of(schedules), numbers).prop_map(|(schedule, numbers)| {
+    let peeking = (any::<(u32, Duration, u32, bool)>(), any::<Vec<(String, u32)>>()).prop_map(
+        |((bytes, timeout, waiting, close), table)| {
+            let table = table.into_iter().map(|(key, slot)| Entry { key, slot }).collect();
+            Peeking { bytes, timeout, waiting, close, table }
+        },
+    );
+    (prop::option::of(schedules), numbers, prop::option::of(peeking)).prop_map(|given| {
+        let (schedule, numbers, peek) = given;
         let (backlog, v6only, connections, waiting, close_excess, mode) = numbers;
         let limits = Limits { connections, waiting };
-        BindOptions { schedule, backlog, v6only, limits, close_excess, mode }
+        BindOptions { schedule, backlog, v6only, limits, close_excess, mode, peek }
     })
 }
 

@@ -4,6 +4,7 @@ mod acceptance;
 mod bad_input;
 mod blocking;
 mod branch;
+mod by_key;
 mod chat;
 mod credentials;
 mod descriptors;

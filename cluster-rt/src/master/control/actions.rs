@@ -180,10 +180,12 @@ impl Control {
 
     /// Tells everybody when keys have come to belong to others, who can be reached by now.
     pub(super) fn note_split(&mut self) {
-        for split in self.parts.supervisor.splits() {
+        for (service, split) in self.parts.supervisor.splits().into_iter().enumerate() {
             if !shard::tell(split.clone()) {
                 continue;
             }
+            let slots = split.slots.clone();
+            self.parts.dispatcher.order(Order::Shares { service, slots });
             let workers = self.parts.workers.by_id.iter();
             // The others are told with their `Go`.
             let told: Vec<_> = workers.filter(|(_, w)| w.let_go).map(|(&id, _)| id).collect();
