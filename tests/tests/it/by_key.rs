@@ -220,6 +220,11 @@ fn clients_that_send_nothing_or_half_cost_no_time() {
     let master = Process::look(program.pid()).expect("it lives");
     let (before, accepted) = (master.ticks(), begun.elapsed());
     assert!(accepted < TIMEOUT / 2, "{accepted:?}: too slow a machine to tell");
+    // Nor are they looked at again while others come.
+    for number in 0..100 {
+        ask_host(address, number);
+    }
+    assert!(clients.iter_mut().all(Client::hears_nothing));
     // When the time is over, each is served by some worker.
     let workers: BTreeSet<usize> = clients.iter_mut().map(Client::index).collect();
     assert!(begun.elapsed() >= TIMEOUT);
