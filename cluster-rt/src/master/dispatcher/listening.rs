@@ -1,7 +1,8 @@
 //! One listener in the dispatcher: its sockets, the lanes of the berths, what it holds, its pauses.
 //!
 //! This file is the listener's state and its round; `accept` takes from a socket, `meet` lets those whose
-//! first bytes tell where they belong wait for them in `peeking`, `choose` gives to a lane, `close` ends it. Accepting is tried only while somebody is available, except when closing:
+//! first bytes tell where they belong wait for them in `peeking`, `choose` gives to a lane, `take_back` takes from
+//! one, `close` ends it. Accepting is tried only while somebody is available, except when closing:
 //! then everything that the kernel has accepted is taken, and held until somebody is.
 
 mod accept;
@@ -9,6 +10,7 @@ mod choose;
 mod close;
 mod meet;
 mod peeking;
+mod take_back;
 
 use std::{
     collections::VecDeque,
@@ -28,7 +30,6 @@ use crate::{
     endpoint::Schedule,
     handoff::{Connection, Queue},
     policy::schedule::InTurn,
-    sys::fdpass::Spare,
     wire::Peeking,
 };
 
@@ -319,55 +320,11 @@ impl Listening {
         self.is_accepting(now)
     }
 
-    /// Takes back what waits where nobody is going to take it soon, if somebody else can have it.
-    pub(super) fn look_after_waiting(&mut self, now: Instant, spare: &Spare) {
-        for at in 0..self.lanes.len() {
-            let Some(lane) = &mut self.lanes[at] else { continue };
-            if !lane.is_stuck(now) {
-                continue;
-            }
-            lane.refresh(now);
-            if !lane.is_stuck(now) {
-                continue;
-            }
-            lane.pause(now);
-            // Paused or withdrawn, the lane does not get back what is taken from it.
-            while self.held.is_empty() && self.anybody_available(now) {
-                let Some(lane) = &self.lanes[at] else { break };
-                let Ok(Some(connection)) = lane.queue().take_back(spare) else { break };
-                if !self.hand_over(connection, now) {
-                    break;
-                }
-            }
-            if let Some(lane) = &mut self.lanes[at] {
-                lane.refresh(now);
-                if lane.waiting() > 0 {
-                    lane.pause(now);
-                }
-            }
-        }
-    }
-
     /// Looks whether workers take what the kernel gives them, if it is time.
     pub(super) fn look_after_doors(&mut self, now: Instant) {
         if let Some(group) = self.group.as_mut().filter(|_| self.closing.is_none()) {
             group.look(&self.doors, &mut self.lanes, now, &mut self.news);
         }
-    }
-
-    /// The berths whose queues were just found shut down, with their slots. What waited in one is
-    /// dispatched again.
-    pub(super) fn broken_lanes(&mut self, spare: &Spare) -> Vec<(usize, usize)> {
-        let mut broken = Vec::new();
-        for at in 0..self.lanes.len() {
-            let Some(lane) = self.lanes[at].as_mut().filter(|lane| lane.broken) else { continue };
-            while let Ok(Some(connection)) = lane.queue().take_back(spare) {
-                self.held.push_back(connection);
-            }
-            broken.push((at, lane.slot));
-            self.lanes[at] = None;
-        }
-        broken
     }
 
     pub(super) fn take_news(&mut self) -> Vec<News> {

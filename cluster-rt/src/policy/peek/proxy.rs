@@ -51,10 +51,7 @@ fn in_block(bytes: &[u8]) -> Seen<'_> {
     if bytes.get(12).is_some_and(|&byte| byte != 0x21) {
         return Seen::Nothing;
     }
-    let [family, high, low] = match bytes.get(13..16) {
-        Some(&[family, high, low]) => [family, high, low],
-        _ => return Seen::More,
-    };
+    let Some(&[family, high, low]) = bytes.get(13..16) else { return Seen::More };
     let length = usize::from(u16::from_be_bytes([high, low]));
     let rest = &bytes[16..];
     match family >> 4 {
