@@ -4,6 +4,8 @@
 //!
 //! A worker of `web` says `slot S index I` at once, reads until the client ends, and answers
 //! `read N owns OWNS`: how many bytes came, and whether the key is its own that stands behind `key=` at their end.
+//! The master prints `orders to ADDRESS` and every event as `event TEXT`; an order is a number of workers of `web`, each of
+//! which says `slot S knows of N` when it is told.
 
 use std::{io, time::Duration};
 
@@ -11,13 +13,25 @@ use cluster::{
     Master, Schedule, TcpListener,
     net::{ListenOptions, Peek, PeekOptions, WithoutKey},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 #[cluster::main(respawn, grace = "5s", services(other = 1, web = 3))]
-async fn main(master: Master) {
+async fn main(master: Master) -> io::Result<()> {
     let mut events = master.events();
-    while let Some(event) = events.recv().await {
-        println!("event {event}");
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            println!("event {event}");
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("orders to {}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let done = master.scale_service("web", line.trim().parse().expect("a number")).await;
+        stream.get_mut().write_all(format!("{done:?}").as_bytes()).await?;
     }
 }
 
@@ -27,6 +41,13 @@ async fn other() {
 }
 
 async fn web() -> io::Result<()> {
+    let mut changes = cluster::worker().shard_changes();
+    tokio::spawn(async move {
+        loop {
+            let count = changes.next().await.count;
+            println!("slot {} knows of {count}", cluster::worker().slot());
+        }
+    });
     let listener = TcpListener::bind_with("127.0.0.1:0", &options()).await?;
     loop {
         let (stream, _) = listener.accept().await?;

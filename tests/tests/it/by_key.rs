@@ -95,6 +95,27 @@ fn every_connection_comes_to_the_owner_of_its_host() {
 }
 
 #[test]
+fn a_worker_more_takes_its_share_and_moves_no_other() {
+    let (program, address) = start(&["by-host"]);
+    let owners = || (0..60).map(|number| ask_host(address, number)).collect::<Vec<usize>>();
+    let before = owners();
+    let scale = |count: usize| {
+        assert!(program.order(&count.to_string()).starts_with("Ok"));
+        for slot in 1..=count {
+            program.line(&format!("slot {slot} knows of {count}"));
+        }
+    };
+    scale(4);
+    let after = owners();
+    let moved: BTreeSet<usize> =
+        before.iter().zip(&after).filter(|(b, a)| b != a).map(|(_, &after)| after).collect();
+    assert_eq!(moved, BTreeSet::from([3]), "to the new worker alone");
+    scale(3);
+    assert_eq!(owners(), before);
+    program.stop();
+}
+
+#[test]
 fn the_cluster_may_have_it_as_its_schedule() {
     let variables = [("CLUSTER_SCHEDULE", "by-host")];
     let program = Running::start(fixture!("keyed"), &["default"], &variables);
