@@ -26,14 +26,15 @@ pub(crate) fn expand(args: &Args, function: &Function) -> TokenStream {
         None => parse_quote!(::cluster),
     };
     let settings = settings(args, &krate);
-    let run = run(args, sig, &krate);
+    let builder = quote!(#krate::Builder::new() #settings);
+    let run = run(args, sig, &krate, builder);
     // The user's function is a function still, inside ours: the compiler then judges its body by
     // its own signature and words, which it would not with the body in an `async` block.
     quote! {
         #(#attrs)*
         #vis fn main() -> ::std::process::ExitCode {
             #sig #body
-            #krate::Builder::new() #settings #run
+            #run
         }
     }
 }
@@ -80,8 +81,8 @@ fn call<T>(
     Some(quote!(.#method(#arguments)))
 }
 
-/// The calls that end the chain: what is preloaded, and the one that starts the cluster.
-fn run(args: &Args, sig: &Signature, krate: &Path) -> TokenStream {
+/// What is made of the builder with all settings: what is preloaded, and the call that starts the cluster.
+fn run(args: &Args, sig: &Signature, krate: &Path, builder: TokenStream) -> TokenStream {
     let main = &sig.ident;
     // A type that is no `Termination` is reported under the method, hence under its first token.
     let output = match &sig.output {
@@ -89,21 +90,27 @@ fn run(args: &Args, sig: &Signature, krate: &Path) -> TokenStream {
         ReturnType::Default => Span::call_site(),
     };
     if let Some(services) = &args.services {
-        // Whether a service takes what is preloaded is for the compiler to see.
-        let preload = call(&args.preload, "preload", ToTokens::to_token_stream);
+        let builder = match &args.preload {
+            Some(preload) => preload_for_services(preload, &services.value, krate, &builder),
+            None => builder,
+        };
         let services = services.value.iter().map(|service| service_call(service, krate));
         let run = Ident::new("run_master", output);
         let Some(FnArg::Typed(parameter)) = sig.inputs.first() else {
-            return quote!(#preload #(#services)* .#run(|_| #main()));
+            return quote!(#builder #(#services)* .#run(|_| #main()));
         };
         let master = Ident::new("master", parameter.ty.span());
-        return quote!(#preload #(#services)* .#run(|#master| #main(#master)));
+        return quote!(#builder #(#services)* .#run(|#master| #main(#master)));
     }
     let Some(FnArg::Typed(parameter)) = sig.inputs.first() else {
-        let preload = args.preload.as_ref().map(|preload| preload_unasked(preload, krate));
+        let preload = args.preload.as_ref().map(|preload| {
+            let (method, kept) =
+                (Ident::new("preload_only", preload.name.span()), kept(preload, krate));
+            quote!(.#method(#kept))
+        });
         let name = if args.blocking.is_some() { "run_blocking" } else { "run" };
         let run = Ident::new(name, output);
-        return quote!(#preload .#run(#main));
+        return quote!(#builder #preload .#run(#main));
     };
     let preload = call(&args.preload, "preload", ToTokens::to_token_stream);
     if preload.is_some() {
@@ -111,13 +118,13 @@ fn run(args: &Args, sig: &Signature, krate: &Path) -> TokenStream {
         let run = Ident::new(name, output);
         // A model of another type is reported under this argument, hence under the parameter's type.
         let model = Ident::new("model", parameter.ty.span());
-        return quote!(#preload .#run(|#model| #main(#model)));
+        return quote!(#builder #preload .#run(|#model| #main(#model)));
     }
     let run = Ident::new("run_roles", output);
     // Another crate's `Role` is reported under the closure's argument, hence under that type; with
     // `main` given itself, the compiler would suggest a nonsensical edit of the user's signature.
     let role = Ident::new("role", parameter.ty.span());
-    quote!(.#run(|role| #main(#role)))
+    quote!(#builder .#run(|role| #main(#role)))
 }
 
 /// The call for one service. The method carries the service's span, so that a function that cannot be one
@@ -161,19 +168,44 @@ fn delays(backoff: &Backoff) -> TokenStream {
     quote!(#first, #longest)
 }
 
-/// The call for a function whose value nobody takes. Whether that is a `Result` cannot be inferred from
+/// A closure that calls a function whose value nobody takes. Whether that is a `Result` cannot be inferred from
 /// a use, so it is asked of the value: the first `outcome` that fits is for results.
-fn preload_unasked(preload: &Given<Expr>, krate: &Path) -> TokenStream {
-    let Given { name, value } = preload;
-    let preload = Ident::new("preload_only", name.span());
+fn kept(preload: &Given<Expr>, krate: &Path) -> TokenStream {
+    let value = &preload.value;
     let outcome = Ident::new("outcome", value.span());
     quote! {
-        .#preload(|| {
+        || {
             use #krate::__private::{KeptResult as _, KeptValue as _};
             let kept: &'static _ =
                 ::std::boxed::Box::leak(::std::boxed::Box::new(#krate::__private::Kept(#value())));
             kept.#outcome()
-        })
+        }
+    }
+}
+
+/// Statements that make the builder know what is preloaded, and its name. Whether a service takes the value is
+/// for the compiler to see: the first `preload` that fits is for functions none of which has a parameter.
+fn preload_for_services(
+    preload: &Given<Expr>,
+    services: &[Service],
+    krate: &Path,
+    builder: &TokenStream,
+) -> TokenStream {
+    let Given { name, value } = preload;
+    let method = Ident::new("preload", name.span());
+    let kept = kept(preload, krate);
+    let functions =
+        services.iter().rev().fold(quote!(()), |rest, Service { path, .. }| quote!((#path, #rest)));
+    // Names that no service can have.
+    let local = |name| Ident::new(name, Span::mixed_site());
+    let (given, made) = (local("functions"), local("builder"));
+    quote! {
+        let #made = {
+            use #krate::__private::{ForNobody as _, ForSome as _};
+            let #given = &#krate::__private::Functions(#functions);
+            #given.#method(#builder, #value, #kept)
+        };
+        #made
     }
 }
 
@@ -195,12 +227,17 @@ fn limits(recycle: &Recycle, krate: &Path) -> TokenStream {
 }
 
 fn schedule_of(schedule: Schedule, krate: &Path) -> TokenStream {
+    let by_key = |peek: TokenStream| quote!(#krate::Schedule::ByKey(#krate::net::Peek::#peek));
     match schedule {
         Schedule::RoundRobin => quote!(#krate::Schedule::RoundRobin),
         Schedule::LeastConnections => quote!(#krate::Schedule::LeastConnections),
         Schedule::Sticky => quote!(#krate::Schedule::Sticky),
         Schedule::Shared => quote!(#krate::Schedule::Shared),
         Schedule::Kernel => quote!(#krate::Schedule::Kernel),
+        Schedule::ByHost => by_key(quote!(Host)),
+        Schedule::ByServerName => by_key(quote!(ServerName)),
+        Schedule::ByProxy => by_key(quote!(Proxy)),
+        Schedule::ByLine => by_key(quote!(Line)),
     }
 }
 

@@ -44,6 +44,10 @@ pub(crate) enum Schedule {
     Sticky,
     Shared,
     Kernel,
+    ByHost,
+    ByServerName,
+    ByProxy,
+    ByLine,
 }
 
 /// The kind of runtime a worker has.
@@ -155,6 +159,10 @@ impl Written {
                 ("sticky", Schedule::Sticky),
                 ("shared", Schedule::Shared),
                 ("kernel", Schedule::Kernel),
+                ("by-host", Schedule::ByHost),
+                ("by-server-name", Schedule::ByServerName),
+                ("by-proxy", Schedule::ByProxy),
+                ("by-line", Schedule::ByLine),
             ],
             errors,
         )

@@ -7,6 +7,7 @@
 mod options;
 mod preload;
 mod services;
+pub(crate) mod untaken;
 
 use std::{
     fmt,

@@ -1,5 +1,5 @@
 //! What a listener listens on, `Endpoint` or [`Inherited`], and how its connections are shared,
-//! [`Schedule`].
+//! [`Schedule`] and [`Peek`].
 //!
 //! Plain values, as workers ask for them and as owners are told of them. Nothing here opens a socket.
 
@@ -7,7 +7,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::address;
+use crate::{
+    policy::peek::{self, Seen},
+    wire::address,
+};
 
 /// What a worker listens on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,12 +108,67 @@ pub enum Schedule {
     /// round robin. Of UDP, see [`UdpSocket`](crate::UdpSocket).
     #[doc(alias = "SO_REUSEPORT")]
     Kernel,
+    /// The master looks at the first bytes of a connection, without taking them, and hands it to the worker to
+    /// which the key in them belongs: the one whose [`Shard::owns`](crate::Shard::owns) says so of the same
+    /// key, as a `&str`. What it looks for, [`Peek`] says; how long and how far,
+    /// [`PeekOptions`](crate::net::PeekOptions).
+    ///
+    /// While the slot has no worker, or its worker takes nothing, a connection waits for a second and then goes to
+    /// the key's next slot. A connection without a key goes to each worker in its turn; so do, at a stop, those whose
+    /// key has not come yet. Only the first request of a connection counts. Datagrams have no such schedule, and
+    /// are `Shared`.
+    ByKey(Peek),
+}
+
+/// Where in the first bytes of a connection its key is, for [`Schedule::ByKey`].
+///
+/// The key is what a client says it is: it decides where a connection is served, and says nothing of who the client
+/// may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Peek {
+    /// The `Host` header of the first HTTP/1 request, in lower case and without the port. HTTP/2 has no key here.
+    Host,
+    /// The server name (SNI) in the hello of a TLS client, in lower case.
+    #[doc(alias = "SNI")]
+    ServerName,
+    /// The source address in a PROXY protocol header, version 1 or 2, as [`IpAddr`](std::net::IpAddr) writes it;
+    /// an IPv4 address is the same in IPv6. The worker reads the header too, as nothing is taken from it.
+    ///
+    /// Only behind a balancer that writes it, and where nobody else can connect: any client can write one, and
+    /// choose its worker by that.
+    Proxy,
+    /// The first line, as it is, for protocols of one's own. It has to be UTF-8, and is not empty.
+    Line,
+}
+
+impl Peek {
+    /// The key that the master sees in the first bytes of a connection; `None` if there is none, or not yet.
+    ///
+    /// ```
+    /// use cluster::net::Peek;
+    ///
+    /// let request = b"GET / HTTP/1.1\r\nHost: Example.com:8080\r\n\r\n";
+    /// assert_eq!(Peek::Host.key(request).as_deref(), Some("example.com"));
+    /// assert_eq!(Peek::Proxy.key(request), None);
+    /// ```
+    pub fn key(self, first: &[u8]) -> Option<String> {
+        match peek::look(self, first) {
+            Seen::Key(key) => Some(key.into_owned()),
+            Seen::More | Seen::Nothing => None,
+        }
+    }
 }
 
 impl Schedule {
     /// Whether workers accept from a socket themselves.
     pub(crate) fn is_direct(self) -> bool {
         matches!(self, Self::Shared | Self::Kernel)
+    }
+
+    /// Whether a connection has a slot, for whose worker it waits.
+    pub(crate) fn has_homes(self) -> bool {
+        matches!(self, Self::Sticky | Self::ByKey(_))
     }
 }
 
@@ -122,6 +180,10 @@ impl fmt::Display for Schedule {
             Self::Sticky => "sticky",
             Self::Shared => "shared",
             Self::Kernel => "kernel",
+            Self::ByKey(Peek::Host) => "by-host",
+            Self::ByKey(Peek::ServerName) => "by-server-name",
+            Self::ByKey(Peek::Proxy) => "by-proxy",
+            Self::ByKey(Peek::Line) => "by-line",
         })
     }
 }

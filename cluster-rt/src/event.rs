@@ -141,11 +141,13 @@ pub enum Event {
         /// The service whose workers they were; `None` for the whole cluster.
         service: Option<&'static str>,
     },
-    /// The number of slots over which keys are split has changed, and with it the
-    /// [`Shard`](crate::Shard) of every worker: new slots count from the moment on at which all of them serve,
-    /// those that were scaled away no more at once. Workers are told before this.
+    /// The number of slots over which the keys of a service are split has changed, and with it the
+    /// [`Shard`](crate::Shard) of each of its workers: new slots count from the moment on at which all of them
+    /// serve, those that were scaled away no more at once. Workers are told before this.
     #[non_exhaustive]
     Resharded {
+        /// The service; `None` in a cluster that names none.
+        service: Option<&'static str>,
         /// The number before.
         from: usize,
         /// The number from now on.
@@ -299,8 +301,9 @@ impl fmt::Display for Event {
             Self::ZygoteExited { generation, reason } => {
                 write!(f, "zygote {generation} exited: {reason}")
             }
-            Self::Resharded { from, to } => {
-                write!(f, "keys are split over {to} slots instead of {from}")
+            Self::Resharded { service, from, to } => {
+                let of = service.map_or_else(String::new, |name| format!(" of service {name}"));
+                write!(f, "keys{of} are split over {to} slots instead of {from}")
             }
             Self::ReloadStarted { generation } => {
                 write!(f, "reload to generation {generation} started")

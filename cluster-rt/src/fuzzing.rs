@@ -9,8 +9,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     config::{Config, DURATION_MAX, SURPLUS_MAX, ServiceConfig, WORKERS_MAX},
+    endpoint::Peek,
     mail::{incoming::Incoming, pieces::PIECE_BYTES, set_enclosure},
     message::{self, specimen::Specimen},
+    policy::{self, peek::Seen},
     process::fork::frames::next_frame,
     sys::allocations::most_held,
     wire::{self, FromWorker, FromZygote, ToWorker, ToZygote, address},
@@ -29,8 +31,8 @@ pub fn link(bytes: &[u8]) {
 }
 
 fn frame<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
-    // A number takes a byte and becomes four; a vector may have twice the room that it needs.
-    let most = 8 * bytes.len() + SMALL;
+    // A split may be three bytes and becomes 40; of a list, as many are expected as there are bytes left.
+    let most = 64 * bytes.len() + SMALL;
     let (frame, held) = most_held(|| wire::decode::<T>(bytes));
     assert!(held <= most, "{held} bytes for a packet of {}", bytes.len());
     let Ok(frame) = frame else { return };
@@ -161,6 +163,20 @@ fn within_bounds(config: &Config) {
     assert!(durations.into_iter().chain(more).all(|duration| duration <= DURATION_MAX));
 }
 
+/// The first bytes of a connection, of which the first one says how many come at first.
+pub fn peek(bytes: &[u8]) {
+    let Some((&count, bytes)) = bytes.split_first() else { return };
+    let first = &bytes[..bytes.len().min(count.into())];
+    for peek in [Peek::Host, Peek::ServerName, Peek::Proxy, Peek::Line] {
+        let (said, held) = most_held(|| policy::peek::look(peek, first));
+        // A vector may have twice the room that it needs, and a key is a copy.
+        assert!(held <= 4 * first.len() + SMALL, "{held} bytes for {} of {peek:?}", first.len());
+        if said != Seen::More {
+            assert_eq!(said, policy::peek::look(peek, bytes), "{peek:?} changed its mind");
+        }
+    }
+}
+
 /// The payload of a message that has every type of std, nested and recursive ones.
 pub fn message(bytes: &[u8]) {
     // What one byte can become is a matter of the message's type, here of its widest element; what a map
@@ -218,6 +234,7 @@ mod tests {
         feed("link", link);
         feed("mail", mail);
         feed("message", message);
+        feed("peek", peek);
     }
 
     /// Else all of a corpus might be refused at the first byte, as after a change of the protocol.
@@ -265,7 +282,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_are_fine(bytes in vec(any::<u8>(), 0..600)) {
-            for function in [channel, environment, handover, link, mail, message] {
+            for function in [channel, environment, handover, link, mail, message, peek] {
                 function(&bytes);
             }
         }
@@ -293,6 +310,7 @@ mod tests {
         damaged("channel", channel);
         damaged("link", link);
         damaged("mail", mail);
+        damaged("peek", peek);
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub use self::{
     preload::PreloadFn,
     shard::{
         HashSplitter, RangeSplitter, Shard, ShardChanges, Splitter, TableSplitter, request_shard,
-        shard_of,
+        request_shard_in, shard_of,
     },
     stats::{SlotStats, Stats},
     worker::{Draining, Worker, draining, is_worker, set_ready, try_worker, worker},

@@ -5,6 +5,7 @@
 //! layout, raises [`PROTOCOL_VERSION`].
 
 pub(crate) mod address;
+mod peeking;
 #[cfg(test)]
 mod random_tests;
 
@@ -12,6 +13,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub(crate) use self::peeking::{
+    Entry, PEEK_BYTES_MAX, Peeking, TABLE_BYTES_MAX, TABLE_ENTRIES_MAX,
+};
 use crate::{
     config::{Credentials, Flavor},
     endpoint::{Endpoint, Inherited, Schedule},
@@ -20,7 +24,7 @@ use crate::{
 
 /// Told in both hellos, also of the mail lane's frames (`mail`) and of the scoreboard's rows; another
 /// version is refused before anything else is said.
-pub(crate) const PROTOCOL_VERSION: u32 = 3;
+pub(crate) const PROTOCOL_VERSION: u32 = 4;
 
 /// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -80,24 +84,19 @@ pub(crate) enum ToWorker {
     Drain,
     /// You sit in your slot: stderr is what it was.
     Promoted,
-    /// Keys are split otherwise from now on.
+    /// The keys of a service are split otherwise from now on.
     Split(Split),
 }
 
-/// How keys are split over slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How the keys of a service are split over its slots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Split {
-    /// Over the slots of 0 up to this number.
-    pub(crate) slots: usize,
-    /// How often the number has changed since the cluster was started.
+    /// The hash of its name.
+    pub(crate) service: u64,
+    /// In the order in which they came to have a share: a share is a place in this list.
+    pub(crate) slots: Vec<usize>,
+    /// How often they have changed since the cluster was started.
     pub(crate) version: u64,
-}
-
-impl Split {
-    /// The first one of a cluster.
-    pub(crate) fn of(slots: usize) -> Self {
-        Self { slots, version: 0 }
-    }
 }
 
 /// What a worker is and how it runs.
@@ -118,7 +117,8 @@ pub(crate) struct Go {
     pub(crate) heartbeat: Option<Duration>,
     /// Whether to stay on the processor of its slot.
     pub(crate) pin: bool,
-    pub(crate) split: Split,
+    /// Of every service, its own among them.
+    pub(crate) splits: Vec<Split>,
 }
 
 /// A listener that the worker may receive from.
@@ -170,6 +170,8 @@ pub(crate) struct BindOptions {
     pub(crate) close_excess: bool,
     /// The permissions of a Unix socket's file.
     pub(crate) mode: Option<u32>,
+    /// How first bytes are looked at, with `Schedule::ByKey`; `None` for the defaults.
+    pub(crate) peek: Option<Peeking>,
 }
 
 /// What one worker takes on one listener.
@@ -256,6 +258,7 @@ mod tests {
                     limits: Limits { connections: None, waiting: 64 },
                     close_excess: false,
                     mode: Some(0o660),
+                    peek: Some(Peeking::default()),
                 },
             },
             FromWorker::Ended { code: -1, panicked: true },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::endpoint::Schedule;
+use crate::endpoint::{Peek, Schedule};
 
 use super::{
     Backoff, DURATION_MAX, Flavor, HANG_TIMEOUT_MIN, LogLevel, Respawn, SURPLUS_MAX, WORKERS_MAX,
@@ -46,7 +46,14 @@ pub(super) fn schedule(text: &str) -> Read<Schedule> {
         "sticky" => Ok(Schedule::Sticky),
         "shared" => Ok(Schedule::Shared),
         "kernel" => Ok(Schedule::Kernel),
-        _ => Err("allowed: round-robin, least-connections, sticky, shared or kernel"),
+        "by-host" => Ok(Schedule::ByKey(Peek::Host)),
+        "by-server-name" => Ok(Schedule::ByKey(Peek::ServerName)),
+        "by-proxy" => Ok(Schedule::ByKey(Peek::Proxy)),
+        "by-line" => Ok(Schedule::ByKey(Peek::Line)),
+        _ => Err(
+            "allowed: round-robin, least-connections, sticky, shared, kernel, by-host, by-server-name, by-proxy or \
+                by-line",
+        ),
     }
 }
 

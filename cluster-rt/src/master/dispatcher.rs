@@ -1,6 +1,7 @@
 //! The dispatcher: a plain thread that accepts connections and hands each to the berth whose turn it is.
 //!
-//! Does nothing else: no user code, no wait on a worker, no allocation per connection. It alone touches
+//! Does nothing else: no user code, no wait on a worker or client, no allocation per connection but for those whose
+//! first bytes are awaited. It alone touches
 //! the handoff queues' sending ends. A connection leaves it only into a queue; one that no queue takes
 //! is held and offered again. While nobody is available it does not accept, and the kernel's backlog
 //! holds what comes.
@@ -20,10 +21,9 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 
-pub(super) use self::lane::Occupant;
 use self::listening::{Listening, News};
+pub(super) use self::{lane::Occupant, listening::Terms};
 use crate::{
-    endpoint::Schedule,
     handoff::Queue,
     id::ListenerId,
     sys::{
@@ -36,8 +36,8 @@ use crate::{
 /// What the dispatcher is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// There is a listener; connections that no worker has room for are to wait, or to be closed.
-    Listen { listener: ListenerId, schedule: Schedule, close_excess: bool },
+    /// There is a listener.
+    Listen { listener: ListenerId, terms: Terms },
     /// This is its socket, or that of one slot.
     Socket { listener: ListenerId, slot: usize, socket: Arc<OwnedFd> },
     /// This is the berth's queue for the listener; it replaces one that was broken.
@@ -46,6 +46,8 @@ pub(super) enum Order {
     Admit { listener: ListenerId, berth: usize, occupant: Occupant },
     /// There are so many slots from now on.
     Slots { count: usize },
+    /// The keys of a service are split over these slots from now on.
+    Shares { service: usize, slots: Vec<usize> },
     /// The worker in this berth takes nothing new; answer with `Notice::Withdrawn`.
     Withdraw { berth: usize },
     /// The worker in this berth has ended: what waits may be taken back.
@@ -245,8 +247,8 @@ impl State {
                 Err(mpsc::TryRecvError::Disconnected) => return false,
             };
             match order {
-                Order::Listen { listener, schedule, close_excess } => {
-                    let listening = Listening::new(schedule, close_excess, self.slots);
+                Order::Listen { listener, terms } => {
+                    let listening = Listening::new(terms, self.slots);
                     self.listeners.insert(listener, listening);
                 }
                 Order::Socket { listener, slot, socket } => {
@@ -261,6 +263,9 @@ impl State {
                 Order::Slots { count } => {
                     self.slots = count;
                     self.listeners.values_mut().for_each(|l| l.set_slots(count));
+                }
+                Order::Shares { service, slots } => {
+                    self.listeners.values_mut().for_each(|l| l.set_shares(service, &slots));
                 }
                 Order::Unlisten { listener, berth } => self.with(listener, |l| l.withdraw(berth)),
                 Order::Withdraw { berth } => {

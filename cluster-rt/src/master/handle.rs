@@ -116,8 +116,8 @@ impl Master {
         }
     }
 
-    /// Changes the number of workers. New slots get the lowest free numbers; the highest slots go first,
-    /// and their workers drain: no connection is lost.
+    /// Changes the number of workers. New slots get the lowest free numbers; those that came last, here the
+    /// highest, go first, and their workers drain: no connection is lost.
     ///
     /// Done when the new slots' workers are ready, or when the workers of the slots that went are reaped
     /// (at the latest after `grace`).
@@ -135,6 +135,9 @@ impl Master {
 
     /// Changes the number of workers of one service, as [`scale`](Self::scale) does of a cluster that names
     /// none; there, `"main"` is the only one.
+    ///
+    /// The slots of the service that came last go first, which may be others than its highest: a number that one
+    /// service frees may become another's. So the others keep their [`Shard`](crate::Shard)s.
     ///
     /// # Errors
     /// As for [`scale`](Self::scale), where all services together may have 512 workers; and there is no

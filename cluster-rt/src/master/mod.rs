@@ -121,8 +121,8 @@ pub(crate) fn run(
     let hub = hub.map_err(failed("thread"))?;
     let desk = Desk::new(control.clone());
     let supervisor = Supervisor::new(config.clone(), services.clone(), chance(), Instant::now());
-    // Before user code runs here.
-    shard::tell(supervisor.split());
+    // Before user code runs here. The master is of no service: it asks in the first.
+    shard::begin(services.first().and_then(|service| service.name), supervisor.splits());
     let parts = Parts {
         supervisor,
         config,

@@ -74,6 +74,7 @@ pub(crate) async fn bind_one(
     options: &ListenOptions,
     how: How,
 ) -> io::Result<Bound> {
+    options.check()?;
     let wanted = numbered(current, wanted);
     let bound = match &current.backing {
         Backing::Solo { at_start } => bind_here(&wanted, options, at_start),

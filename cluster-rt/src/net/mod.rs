@@ -4,6 +4,7 @@ mod acceptor;
 pub(crate) mod bind;
 mod incoming;
 mod options;
+mod peek;
 mod refusal;
 mod stream;
 mod tcp;
@@ -20,6 +21,7 @@ pub use self::axum::WithConnectInfo;
 pub use self::{
     incoming::Incoming,
     options::{ListenOptions, WhenFull},
+    peek::{PeekOptions, WithoutKey},
     stream::{
         ConnGuard, OwnedReadHalf, OwnedWriteHalf, ReuniteError, TcpStream, UnixReadHalf,
         UnixReuniteError, UnixStream, UnixWriteHalf,
@@ -28,6 +30,6 @@ pub use self::{
     udp::UdpSocket,
     unix::UnixListener,
 };
-pub use crate::endpoint::Inherited;
 #[doc(no_inline)]
 pub use crate::endpoint::Schedule;
+pub use crate::endpoint::{Inherited, Peek};

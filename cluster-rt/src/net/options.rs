@@ -2,6 +2,9 @@
 //!
 //! Plain values; what they mean to the kernel is decided where the socket is made.
 
+use std::io;
+
+use super::peek::PeekOptions;
 use crate::{
     endpoint::{Inherited, Schedule},
     handoff::WAITING_MAX,
@@ -37,7 +40,7 @@ pub enum WhenFull {
 /// # }
 /// ```
 ///
-/// Every worker binds, and the socket is one: schedule, `v6only`, `mode` and `when_full` are those of the
+/// Every worker binds, and the socket is one: schedule, `peek`, `v6only`, `mode` and `when_full` are those of the
 /// worker that binds first, of the backlogs the largest counts, and the limits are each worker's own.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
@@ -48,6 +51,7 @@ pub struct ListenOptions {
     waiting: u64,
     when_full: WhenFull,
     mode: Option<u32>,
+    peek: Option<PeekOptions>,
     pub(crate) inherited: Option<Inherited>,
     pub(crate) exclusive: bool,
     pub(crate) reuse_port: bool,
@@ -70,6 +74,7 @@ impl ListenOptions {
             waiting: WAITING_MAX,
             when_full: WhenFull::Wait,
             mode: None,
+            peek: None,
             inherited: None,
             exclusive: false,
             reuse_port: false,
@@ -129,6 +134,13 @@ impl ListenOptions {
         self
     }
 
+    /// How long and how far first bytes are looked at, with [`Schedule::ByKey`]; with others it has no effect.
+    /// Default: [`PeekOptions::new`].
+    pub fn peek(mut self, peek: PeekOptions) -> Self {
+        self.peek = Some(peek);
+        self
+    }
+
     /// Takes this socket, if the program was started with it, and binds the address only if not: one
     /// program then runs with and without socket activation. Without an address it is
     /// [`TcpListener::inherited`](crate::TcpListener::inherited).
@@ -158,6 +170,12 @@ impl ListenOptions {
         self.connections
     }
 
+    /// # Errors
+    /// Something in them is beyond its bounds.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.peek.as_ref().map_or(Ok(()), PeekOptions::check)
+    }
+
     /// As they are told to the master.
     pub(crate) fn told(&self) -> BindOptions {
         BindOptions {
@@ -167,6 +185,7 @@ impl ListenOptions {
             limits: Limits { connections: self.connections, waiting: self.waiting },
             close_excess: self.when_full == WhenFull::Close,
             mode: self.mode,
+            peek: self.peek.as_ref().map(PeekOptions::told),
         }
     }
 }

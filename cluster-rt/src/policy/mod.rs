@@ -2,5 +2,6 @@
 
 pub(crate) mod backoff;
 pub(crate) mod limits;
+pub(crate) mod peek;
 pub(crate) mod rendezvous;
 pub(crate) mod schedule;

@@ -63,6 +63,22 @@ pub(crate) fn sticky(client: u64, slots: usize, takes: impl Fn(usize) -> bool) -
     rendezvous::place(client, (0..slots).filter(|&slot| takes(slot)))
 }
 
+/// Where a connection with a key belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// The hash of its key.
+    pub(crate) key: u64,
+    /// What a table says of it.
+    pub(crate) table: Option<usize>,
+}
+
+/// The place of a connection with a key, among `places`: that of the table if it is there, else that of the hash; if it
+/// does not take it, the key's next one that `takes`.
+pub(crate) fn home(home: Home, places: usize, takes: impl Fn(usize) -> bool) -> Option<usize> {
+    let in_table = home.table.filter(|&place| place < places && takes(place));
+    in_table.or_else(|| sticky(home.key, places, takes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +138,17 @@ mod tests {
             assert_ne!(home, next);
             assert_eq!(sticky(client, 4, |slot| slot != next), Some(home));
         }
+    }
+
+    #[test]
+    fn a_key_is_where_the_table_says_and_else_where_the_hash_does() {
+        let of = |table| Home { key: rendezvous::hash_of("a"), table };
+        let by_hash = home(of(None), 4, |_| true).expect("a place");
+        let other = (by_hash + 1) % 4;
+        assert_eq!(home(of(Some(other)), 4, |_| true), Some(other));
+        assert_eq!(home(of(Some(other)), 4, |place| place != other), Some(by_hash));
+        assert_eq!(home(of(Some(4)), 4, |_| true), Some(by_hash), "it is not there");
+        assert_eq!(home(of(Some(0)), 4, |_| false), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::hash::Hash;
 
-use super::{slot_of, split};
+use super::{address, slot_of};
 use crate::message::Address;
 
 /// A rule that says which slot a key belongs to.
@@ -24,15 +24,22 @@ use crate::message::Address;
 /// assert_eq!(by_tenant.address("acme/1"), Address::Slot(0));
 /// ```
 pub trait Splitter<K: ?Sized> {
-    /// The slot, of 0 up to `slots` (at least 1), that the key belongs to. Has to be the same in every
-    /// process, so it depends on nothing but its arguments.
+    /// The slot, of 0 up to `slots` (at least 1), that the key belongs to, counted among those of a service as
+    /// [`Shard::index`](crate::Shard::index) is. Has to be the same in every process, so it depends on nothing
+    /// but its arguments.
     fn slot(&self, key: &K, slots: usize) -> usize;
 
-    /// Where the worker is that the key belongs to, as this process knows it now. What [`slot`](Self::slot) says
-    /// beyond the slots there are counts as the last.
+    /// Where the worker of this process's service is that the key belongs to, as this process knows it now; the
+    /// master's service is the one that is named first. What [`slot`](Self::slot) says beyond the slots there
+    /// are counts as the last.
     fn address(&self, key: &K) -> Address {
-        let slots = split().slots;
-        Address::Slot(self.slot(key, slots).min(slots.saturating_sub(1)))
+        address(None, |slots| self.slot(key, slots))
+    }
+
+    /// The same of another service, by its name: `web` finds the worker of `jobs` that a key belongs to there. If
+    /// there is no such service, sending to the address fails and says so.
+    fn address_in(&self, service: &'static str, key: &K) -> Address {
+        address(Some(service), |slots| self.slot(key, slots))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{fmt::Debug, net::SocketAddr};
 use proptest::{prelude::*, sample::Index, strategy::LazyJust};
 
 use super::*;
+use crate::endpoint::Peek;
 
 /// Frames that hold whatever their types can.
 fn to_zygote() -> impl Strategy<Value = ToZygote> {
@@ -50,12 +51,13 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
     let outcomes = prop::result::maybe_ok(bound, refused);
     prop_oneof![
         (
-            any::<(usize, u32, usize, bool, bool, Option<Duration>, usize)>(),
+            any::<(usize, u32, usize, bool, bool, Option<Duration>)>(),
             any::<(Option<String>, Vec<u64>)>(),
-            flavors
+            flavors,
+            prop::collection::vec(split(), 0..4)
         )
-            .prop_map(|(numbers, (service, services), flavor)| {
-                let (slot, generation, worker_threads, pin, sits, heartbeat, slots) = numbers;
+            .prop_map(|(numbers, (service, services), flavor, splits)| {
+                let (slot, generation, worker_threads, pin, sits, heartbeat) = numbers;
                 ToWorker::Go(Go {
                     slot,
                     generation,
@@ -66,7 +68,7 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
                     pin,
                     sits,
                     heartbeat,
-                    split: Split::of(slots),
+                    splits,
                 })
             }),
         (any::<u32>(), outcomes)
@@ -74,9 +76,16 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
         any::<u32>().prop_map(|request| ToWorker::Shared { request }),
         LazyJust::new(|| ToWorker::Drain),
         LazyJust::new(|| ToWorker::Promoted),
-        any::<(usize, u64)>()
-            .prop_map(|(slots, version)| ToWorker::Split(Split { slots, version })),
+        split().prop_map(ToWorker::Split),
     ]
+}
+
+fn split() -> impl Strategy<Value = Split> {
+    any::<(u64, Vec<usize>, u64)>().prop_map(|(service, slots, version)| Split {
+        service,
+        slots,
+        version,
+    })
 }
 
 fn endpoints() -> impl Strategy<Value = Endpoint> {
@@ -108,12 +117,21 @@ fn options() -> impl Strategy<Value = BindOptions> {
         Schedule::Sticky,
         Schedule::Shared,
         Schedule::Kernel,
+        Schedule::ByKey(Peek::Host),
+        Schedule::ByKey(Peek::Line),
     ]);
     let numbers = any::<(u32, Option<bool>, Option<u64>, u64, bool, Option<u32>)>();
-    (prop::option::of(schedules), numbers).prop_map(|(schedule, numbers)| {
+    let peeking = (any::<(u32, Duration, u32, bool)>(), any::<Vec<(String, u32)>>()).prop_map(
+        |((bytes, timeout, waiting, close), table)| {
+            let table = table.into_iter().map(|(key, slot)| Entry { key, slot }).collect();
+            Peeking { bytes, timeout, waiting, close, table }
+        },
+    );
+    (prop::option::of(schedules), numbers, prop::option::of(peeking)).prop_map(|given| {
+        let (schedule, numbers, peek) = given;
         let (backlog, v6only, connections, waiting, close_excess, mode) = numbers;
         let limits = Limits { connections, waiting };
-        BindOptions { schedule, backlog, v6only, limits, close_excess, mode }
+        BindOptions { schedule, backlog, v6only, limits, close_excess, mode, peek }
     })
 }
 

@@ -47,14 +47,14 @@ impl Worker {
         self.0.identity.slot
     }
 
-    /// The share of all keys that belongs to this worker now.
+    /// The share of all keys that belongs to this worker now, among those of its service.
     ///
-    /// It changes when the cluster is scaled; [`shard_changes`](Self::shard_changes) tells.
+    /// It changes when the service is scaled; [`shard_changes`](Self::shard_changes) tells.
     pub fn shard(&self) -> Shard {
         Shard::now(self.slot())
     }
 
-    /// Tells when keys move, to this worker or among others: from now on, so that whoever takes this first
+    /// Tells when keys move, to this worker or among others of its service: from now on, so that whoever takes this first
     /// and then its [`last`](ShardChanges::last) misses nothing.
     ///
     /// ```no_run

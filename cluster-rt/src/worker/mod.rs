@@ -83,7 +83,7 @@ pub(crate) fn run(seed: Seed, init: Option<Box<dyn FnOnce()>>, main: impl Body) 
     let Some(row) = seed.scoreboard.row(seed.row) else { process::exit_now(NOT_BORN) };
     // Without it the last words of a newcomer are only not told twice.
     let diverted = seed.stderr.and_then(|elsewhere| stderr::divert(elsewhere).ok());
-    shard::tell(go.split);
+    shard::begin(go.service.as_deref(), go.splits);
     if !main.has(go.service.as_deref()) {
         return complain(&format!("worker {}: {}", seed.worker, no_such(go.service.as_deref())));
     }

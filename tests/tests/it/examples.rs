@@ -148,3 +148,31 @@ fn fork_runs_to_its_end() {
     let lines = ["count: 303", "parent: stop", "the channel has ended: exit status: 0"];
     runs_to_its_end("fork", &lines);
 }
+
+#[test]
+fn by_host_counts_each_host_in_one_worker() {
+    use std::io::Read;
+
+    let program = Running::start(&example("by_host"), &["127.0.0.1:0"], &[]);
+    let address = program.address();
+    let ask = |stream: &mut std::net::TcpStream, host: &str| {
+        let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        std::io::Write::write_all(stream, request.as_bytes()).expect("connected");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    for host in ["alice.example", "bob.example", "carol.example:80", "Dan.Example"] {
+        let mut slots = Vec::new();
+        for count in 1..=4 {
+            let answer = ask(&mut cluster_tests::client::connect(address), host);
+            let (_, rest) = answer.split_once(": request ").unwrap_or_else(|| panic!("{answer}"));
+            let (counted, slot) = rest.split_once(", ").expect("a slot");
+            assert_eq!(counted, count.to_string(), "{host}");
+            slots.push(slot.to_owned());
+        }
+        slots.dedup();
+        assert_eq!(slots.len(), 1, "{slots:?}");
+    }
+    program.stop();
+}

@@ -181,15 +181,19 @@ impl Control {
 
     /// Tells everybody when keys have come to belong to others, who can be reached by now.
     pub(super) fn note_split(&mut self) {
-        let split = self.parts.supervisor.split();
-        if !shard::tell(split) {
-            return;
-        }
-        let workers = self.parts.workers.by_id.iter();
-        // The others are told with their `Go`.
-        let told: Vec<_> = workers.filter(|(_, w)| w.let_go).map(|(&id, _)| id).collect();
-        for worker in told {
-            self.send(worker, &ToWorker::Split(split), Vec::new());
+        for (service, split) in self.parts.supervisor.splits().into_iter().enumerate() {
+            if !shard::tell(split.clone()) {
+                continue;
+            }
+            let slots = split.slots.clone();
+            self.parts.dispatcher.order(Order::Shares { service, slots });
+            let workers = self.parts.workers.by_id.iter();
+            // The others are told with their `Go`.
+            let told: Vec<_> = workers.filter(|(_, w)| w.let_go).map(|(&id, _)| id).collect();
+            let frame = ToWorker::Split(split);
+            for worker in told {
+                self.send(worker, &frame, Vec::new());
+            }
         }
     }
 

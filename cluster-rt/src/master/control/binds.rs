@@ -10,7 +10,7 @@ use crate::{
     endpoint::{Endpoint, Schedule},
     id::{ListenerId, WorkerId},
     master::{
-        dispatcher::{Occupant, Order},
+        dispatcher::{Occupant, Order, Terms},
         listeners::{Asker, Opened},
     },
     wire::{BindOptions, Bound, ToWorker, Wanted},
@@ -52,7 +52,8 @@ impl Control {
         };
         handle.listeners.insert(opened.listener, options.limits);
         let (slot, berth) = (handle.slot, handle.berth);
-        self.tell_dispatcher(&opened, slot, berth, options);
+        let service = handle.service;
+        self.tell_dispatcher(&opened, (service, slot, berth), options);
         let Opened { listener, endpoint, schedule, given, .. } = opened;
         if options.schedule.is_some_and(|asked| asked != schedule) && endpoint_has_choice(&endpoint)
         {
@@ -73,8 +74,7 @@ impl Control {
     fn tell_dispatcher(
         &mut self,
         opened: &Opened,
-        slot: usize,
-        berth: usize,
+        (service, slot, berth): (usize, usize, usize),
         options: &BindOptions,
     ) {
         let (listener, schedule) = (opened.listener, opened.schedule);
@@ -90,8 +90,14 @@ impl Control {
             return;
         }
         if opened.is_new {
-            let close_excess = options.close_excess;
-            self.parts.dispatcher.order(Order::Listen { listener, schedule, close_excess });
+            let terms = Terms {
+                schedule,
+                close_excess: options.close_excess,
+                service,
+                shares: self.shares_of(service),
+                peek: options.peek.clone(),
+            };
+            self.parts.dispatcher.order(Order::Listen { listener, terms });
         }
         if let Some(socket) = opened.socket.clone() {
             self.parts.dispatcher.order(Order::Socket { listener, slot, socket });
@@ -99,6 +105,11 @@ impl Control {
         if let Some(queue) = opened.queue.clone() {
             self.parts.dispatcher.order(Order::Queue { listener, berth, slot, queue });
         }
+    }
+
+    /// The slots over which the keys of a service are split.
+    fn shares_of(&self, service: usize) -> Vec<usize> {
+        self.parts.supervisor.splits().swap_remove(service).slots
     }
 
     /// The worker takes connections from the listener from now on.

@@ -108,7 +108,7 @@ impl Control {
             sits: self.parts.supervisor.sits(worker),
             heartbeat: config.hang_timeout.map(|timeout| timeout / BEATS),
             pin: config.pin,
-            split: self.parts.supervisor.split(),
+            splits: self.parts.supervisor.splits(),
         };
         if let Some(handle) = self.parts.workers.by_id.get_mut(&worker) {
             handle.let_go = true;

@@ -1,12 +1,16 @@
 //! One listener in the dispatcher: its sockets, the lanes of the berths, what it holds, its pauses.
 //!
-//! This file is the listener's state and its round; `accept` takes from a socket, `choose` gives to a
-//! lane, `close` ends it. Accepting is tried only while somebody is available, except when closing:
+//! This file is the listener's state and its round; `accept` takes from a socket, `meet` lets those whose
+//! first bytes tell where they belong wait for them in `peeking`, `choose` gives to a lane, `take_back` takes from
+//! one, `close` ends it. Accepting is tried only while somebody is available, except when closing:
 //! then everything that the kernel has accepted is taken, and held until somebody is.
 
 mod accept;
 mod choose;
 mod close;
+mod meet;
+mod peeking;
+mod take_back;
 
 use std::{
     collections::VecDeque,
@@ -17,6 +21,7 @@ use std::{
 
 use rustix::io::Errno;
 
+use self::peeking::Peeked;
 use super::{
     group::Group,
     lane::{Lane, Occupant, STALLED},
@@ -25,7 +30,7 @@ use crate::{
     endpoint::Schedule,
     handoff::{Connection, Queue},
     policy::schedule::InTurn,
-    sys::fdpass::Spare,
+    wire::Peeking,
 };
 
 /// The pause after the kernel had no memory or descriptor for us, or for one more in flight.
@@ -59,9 +64,24 @@ pub(super) struct Door {
     pub(super) socket: Arc<OwnedFd>,
 }
 
+/// How a listener's connections are shared.
+#[derive(Debug)]
+pub(in crate::master) struct Terms {
+    pub(in crate::master) schedule: Schedule,
+    /// Connections that no worker has room for are closed, and do not wait.
+    pub(in crate::master) close_excess: bool,
+    /// Whose it is.
+    pub(in crate::master) service: usize,
+    /// The slots of the service over which its keys are split.
+    pub(in crate::master) shares: Vec<usize>,
+    /// For `Schedule::ByKey`.
+    pub(in crate::master) peek: Option<Peeking>,
+}
+
 #[derive(Debug)]
 pub(super) struct Listening {
     schedule: Schedule,
+    service: usize,
     /// What no worker has room for is closed.
     close_excess: bool,
     /// One, or with `Schedule::Kernel` one of each slot. None once closed.
@@ -71,10 +91,14 @@ pub(super) struct Listening {
     turn: InTurn,
     /// How many slots there are, for the hashing of clients.
     slots: usize,
+    /// The slots of its service over which keys are split.
+    shares: Vec<usize>,
+    /// With `Schedule::ByKey`, the connections whose first bytes are awaited.
+    peeked: Option<Peeked>,
     /// How the kernel chooses among the doors.
     group: Option<Group>,
-    /// Connections that no queue took. While accepting at most one, since accepting stops then; when
-    /// closing at most the backlog.
+    /// Connections that no queue took. While accepting at most one, since accepting stops then, and those whose
+    /// first bytes were found in the same go; when closing at most the backlog and what waited for its first bytes.
     held: VecDeque<Connection>,
     paused_until: Option<Instant>,
     /// Since when nobody has been available, as of the last round.
@@ -88,12 +112,30 @@ pub(super) struct Listening {
     last_trouble: Option<Errno>,
     /// Connections closed because every worker was at its limit, and when that was last told.
     excess: (u64, Option<Instant>),
+    /// The same of those closed because they had no key.
+    without_key: (u64, Option<Instant>),
 }
 
 impl Listening {
-    pub(super) fn new(schedule: Schedule, close_excess: bool, slots: usize) -> Self {
+    pub(super) fn new(terms: Terms, slots: usize) -> Self {
+        let Terms { schedule, close_excess, service, shares, peek } = terms;
+        let mut news = Vec::new();
+        let peeked = match schedule {
+            Schedule::ByKey(key) => {
+                let (peeked, refused) = Peeked::new(key, peek.unwrap_or_default());
+                news.extend(refused.map(|error| {
+                    let text = "no connection's first bytes are waited for";
+                    News::Trouble(format!("schedule {schedule}: epoll: {error}; {text}"))
+                }));
+                Some(peeked)
+            }
+            _ => None,
+        };
         Self {
             schedule,
+            service,
+            shares,
+            peeked,
             close_excess,
             doors: Vec::new(),
             lanes: Vec::new(),
@@ -105,9 +147,10 @@ impl Listening {
             full_since: None,
             closing: None,
             shared: false,
-            news: Vec::new(),
+            news,
             last_trouble: None,
             excess: (0, None),
+            without_key: (0, None),
         }
     }
 
@@ -129,12 +172,19 @@ impl Listening {
         self.slots = slots;
     }
 
+    /// The keys of a service are split over these slots from now on.
+    pub(super) fn set_shares(&mut self, service: usize, shares: &[usize]) {
+        if self.service == service {
+            self.shares = shares.to_vec();
+        }
+    }
+
     pub(super) fn set_queue(&mut self, berth: usize, slot: usize, queue: Arc<Queue>) {
         if self.lanes.len() <= berth {
             self.lanes.resize_with(berth + 1, || None);
         }
-        let sticky = self.schedule == Schedule::Sticky;
-        self.lanes[berth] = Some(Lane::new(slot, queue, sticky, Instant::now()));
+        let lane = Lane::new(slot, queue, self.schedule.has_homes(), Instant::now());
+        self.lanes[berth] = Some(lane);
     }
 
     pub(super) fn admit(&mut self, berth: usize, occupant: Occupant) {
@@ -181,11 +231,11 @@ impl Listening {
     }
 
     fn anybody_available(&self, now: Instant) -> bool {
-        let sticky = self.schedule == Schedule::Sticky;
+        let homes = self.schedule.has_homes();
         self.lanes
             .iter()
             .flatten()
-            .any(|lane| if sticky { lane.is_awaited(now) } else { lane.is_available(now) })
+            .any(|lane| if homes { lane.is_awaited(now) } else { lane.is_available(now) })
     }
 
     /// Whether every worker that accepts has as many connections as it may.
@@ -211,13 +261,16 @@ impl Listening {
         self.doors.iter().enumerate().filter(watched).map(|(_, door)| door)
     }
 
-    /// What to poll: sockets for connections, or queues for room while everybody is full.
+    /// What to poll: sockets for connections, or queues for room while everybody is full; and for first bytes.
     pub(super) fn polled(&self, now: Instant) -> (Vec<BorrowedFd<'_>>, Vec<BorrowedFd<'_>>) {
+        let peeked = self.peeked.as_ref().filter(|_| self.looks_at_peeked(now));
+        let mut readable: Vec<_> = peeked.and_then(Peeked::arrivals).into_iter().collect();
         if self.is_accepting(now) {
-            return (self.watched().map(|door| door.socket.as_fd()).collect(), Vec::new());
+            readable.extend(self.watched().map(|door| door.socket.as_fd()));
+            return (readable, Vec::new());
         }
         let full = self.lanes.iter().flatten().filter(|lane| lane.wants_room());
-        (Vec::new(), full.map(|lane| lane.queue().sending_end()).collect())
+        (readable, full.map(|lane| lane.queue().sending_end()).collect())
     }
 
     /// Hands over what is held, then what can be accepted.
@@ -228,6 +281,9 @@ impl Listening {
             return;
         }
         self.paused_until = None;
+        if self.closing.is_some() {
+            self.end_peeking();
+        }
         while let Some(connection) = self.held.pop_front() {
             if !self.hand_over(connection, now) {
                 break;
@@ -236,6 +292,7 @@ impl Listening {
         if self.closing.is_some() {
             return self.empty_backlog(now);
         }
+        self.look_after_peeked(now);
         let watched: Vec<Arc<OwnedFd>> =
             self.watched().map(|door| Arc::clone(&door.socket)).collect();
         for socket in watched {
@@ -251,7 +308,7 @@ impl Listening {
             let Some(connection) = self.accept(socket, now) else { return };
             if self.close_excess && !self.anybody_available(now) {
                 self.refuse(connection, now);
-            } else if !self.hand_over(connection, now) {
+            } else if !self.meet(connection, now) {
                 return;
             }
         }
@@ -263,55 +320,11 @@ impl Listening {
         self.is_accepting(now)
     }
 
-    /// Takes back what waits where nobody is going to take it soon, if somebody else can have it.
-    pub(super) fn look_after_waiting(&mut self, now: Instant, spare: &Spare) {
-        for at in 0..self.lanes.len() {
-            let Some(lane) = &mut self.lanes[at] else { continue };
-            if !lane.is_stuck(now) {
-                continue;
-            }
-            lane.refresh(now);
-            if !lane.is_stuck(now) {
-                continue;
-            }
-            lane.pause(now);
-            // Paused or withdrawn, the lane does not get back what is taken from it.
-            while self.held.is_empty() && self.anybody_available(now) {
-                let Some(lane) = &self.lanes[at] else { break };
-                let Ok(Some(connection)) = lane.queue().take_back(spare) else { break };
-                if !self.hand_over(connection, now) {
-                    break;
-                }
-            }
-            if let Some(lane) = &mut self.lanes[at] {
-                lane.refresh(now);
-                if lane.waiting() > 0 {
-                    lane.pause(now);
-                }
-            }
-        }
-    }
-
     /// Looks whether workers take what the kernel gives them, if it is time.
     pub(super) fn look_after_doors(&mut self, now: Instant) {
         if let Some(group) = self.group.as_mut().filter(|_| self.closing.is_none()) {
             group.look(&self.doors, &mut self.lanes, now, &mut self.news);
         }
-    }
-
-    /// The berths whose queues were just found shut down, with their slots. What waited in one is
-    /// dispatched again.
-    pub(super) fn broken_lanes(&mut self, spare: &Spare) -> Vec<(usize, usize)> {
-        let mut broken = Vec::new();
-        for at in 0..self.lanes.len() {
-            let Some(lane) = self.lanes[at].as_mut().filter(|lane| lane.broken) else { continue };
-            while let Ok(Some(connection)) = lane.queue().take_back(spare) {
-                self.held.push_back(connection);
-            }
-            broken.push((at, lane.slot));
-            self.lanes[at] = None;
-        }
-        broken
     }
 
     pub(super) fn take_news(&mut self) -> Vec<News> {
@@ -327,6 +340,8 @@ impl Listening {
         let held = (!self.held.is_empty() || self.closing.is_some())
             .then(|| self.paused_until.unwrap_or(now + HELD_RETRY));
         let paused = self.paused_until;
+        let peeked = self.peeked.as_ref().filter(|_| self.looks_at_peeked(now));
+        let peeked = peeked.and_then(Peeked::next_deadline);
         let lanes = || self.lanes.iter().flatten();
         // Everybody is full: somebody will have taken something soon, or be below its limit.
         let everybody_full =
@@ -339,6 +354,6 @@ impl Listening {
         let full = everybody_full.then_some(now + retry);
         let looks = lanes().filter_map(|lane| lane.next_look(now)).min();
         let group = self.group.as_ref().filter(|_| self.closing.is_none()).map(Group::next_look);
-        [held, paused, full, looks, group].into_iter().flatten().min()
+        [held, paused, peeked, full, looks, group].into_iter().flatten().min()
     }
 }

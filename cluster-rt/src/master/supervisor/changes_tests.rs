@@ -10,7 +10,6 @@ use crate::{
     config::Recycle,
     event::{Event, ExitCause},
     id::WorkerId,
-    wire::Split,
 };
 
 const ORDER: OrderId = OrderId(7);
@@ -303,7 +302,7 @@ fn scaling_adds_the_lowest_numbers_and_drains_the_highest() {
 fn keys_belong_to_new_slots_when_all_of_them_serve_and_leave_others_at_once() {
     fn resharded(actions: &[Action]) -> Vec<(usize, usize)> {
         let resharded = |action: &Action| match action {
-            Action::Emit(Event::Resharded { from, to }) => Some((*from, *to)),
+            Action::Emit(Event::Resharded { from, to, .. }) => Some((*from, *to)),
             _ => None,
         };
         actions.iter().filter_map(resharded).collect()
@@ -316,7 +315,7 @@ fn keys_belong_to_new_slots_when_all_of_them_serve_and_leave_others_at_once() {
     bench.exit(failed, code(1));
     bench.pass(Duration::from_secs(1));
     assert_eq!(resharded(&bench.done), []);
-    assert_eq!(bench.supervisor.split().slots, 2);
+    assert_eq!(bench.supervisor.splits()[0].slots, [0, 1]);
     bench.newcomer(2);
     assert_eq!(resharded(&bench.done), [(2, 4)]);
     let actions = bench.feed(Input::Scale { order: OrderId(2), service: None, target: 3 });
@@ -326,7 +325,8 @@ fn keys_belong_to_new_slots_when_all_of_them_serve_and_leave_others_at_once() {
     bench.exit(killed, signal(9));
     bench.newcomer(0);
     assert_eq!(resharded(&bench.done).len(), 2);
-    assert_eq!(bench.supervisor.split(), Split { slots: 3, version: 2 });
+    let split = &bench.supervisor.splits()[0];
+    assert_eq!((&split.slots[..], split.version), (&[0, 1, 2][..], 2));
     // What never served is no owner, and no change.
     bench.feed(Input::Scale { order: OrderId(3), service: None, target: 5 });
     bench.feed(Input::Scale { order: OrderId(4), service: None, target: 3 });

@@ -20,6 +20,7 @@ mod seats;
 mod services;
 #[cfg(test)]
 mod services_tests;
+mod shares;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -51,7 +52,6 @@ use crate::{
     config::{Config, ServiceConfig},
     event::WorkerState,
     id::WorkerId,
-    wire::Split,
 };
 
 /// The generation of the code that the master was started with.
@@ -85,7 +85,6 @@ pub(crate) struct Supervisor {
     next_reload: Option<Vec<OrderId>>,
     /// By service.
     scaling: BTreeMap<usize, Scaling>,
-    split: Split,
     /// When the workers were looked at last, and what time that look covers.
     looked: Option<Instant>,
     look_covers: Duration,
@@ -128,7 +127,6 @@ impl Supervisor {
             reload: None,
             next_reload: None,
             scaling: BTreeMap::new(),
-            split: Split::of(0),
             looked: None,
             look_covers: Duration::ZERO,
             next_worker: 1,
@@ -141,7 +139,6 @@ impl Supervisor {
             interrupted: None,
         };
         supervisor.open_services(services);
-        supervisor.split = Split::of(supervisor.seats.bound());
         supervisor
     }
 
@@ -165,7 +162,7 @@ impl Supervisor {
         if self.reload.is_none() {
             self.renew_one(now, out);
         }
-        self.look_after_split(out);
+        self.look_after_shares(out);
         self.look_after_scaling(out);
         self.release_zygotes(out);
     }

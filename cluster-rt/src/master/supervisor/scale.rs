@@ -1,6 +1,7 @@
 //! Changing the number of slots while the cluster runs.
 //!
-//! New slots are the lowest free numbers; the highest go first, and their workers drain.
+//! New slots are the lowest free numbers; those of the service that came last go first, and their workers
+//! drain. In a cluster that names no services these are the highest.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use super::{
     record::{KilledFor, Place, Seat, Sitting, Worker},
     stop::Phase,
 };
-use crate::{config::WORKERS_MAX, event::Event, id::WorkerId, wire::Split};
+use crate::{config::WORKERS_MAX, id::WorkerId};
 
 /// What orders and messages call the only service of a cluster that names none.
 const MAIN: &str = "main";
@@ -83,7 +84,9 @@ impl Supervisor {
             slots.clear();
         }
         for _ in from..to {
-            slots.push(self.seats.open(Seat::new(service, sitting, generation)));
+            let slot = self.seats.open(Seat::new(service, sitting, generation));
+            self.services[service].shares.add(slot);
+            slots.push(slot);
         }
         for _ in to..from {
             slots.extend(self.remove_last_seat(service, now, out));
@@ -134,7 +137,7 @@ impl Supervisor {
         now: Instant,
         out: &mut Vec<Action>,
     ) -> Option<usize> {
-        let slot = self.seats.of(service).next_back()?.0;
+        let slot = self.services[service].shares.remove_last()?;
         let seat = self.seats.remove(slot)?;
         let gone = Err(format!("slot {slot} was scaled away"));
         self.answer_all(seat.orders.clone(), &gone, out);
@@ -171,23 +174,8 @@ impl Supervisor {
         }
     }
 
-    /// How keys are split over the slots.
-    pub(crate) fn split(&self) -> Split {
-        self.split
-    }
-
-    /// Keys belong to new slots when all of those serve, so that whoever is asked is there; those of slots that
-    /// are scaled away belong to others at once, while their workers still drain.
-    pub(super) fn look_after_split(&mut self, out: &mut Vec<Action>) {
-        let (from, to) = (self.split.slots, self.seats.bound());
-        if from != to && (from..to).all(|slot| self.slot_is_served(slot)) {
-            self.split = Split { slots: to, version: self.split.version + 1 };
-            out.push(Action::Emit(Event::Resharded { from, to }));
-        }
-    }
-
     /// Whether the slot has come to be: its worker was ready, or has ended and gets no successor.
-    fn slot_is_served(&self, slot: usize) -> bool {
+    pub(super) fn slot_is_served(&self, slot: usize) -> bool {
         let ended = |seat: &Seat| seat.sitting == Sitting::Empty;
         self.sits_ready(slot) || self.seats.get(slot).is_none_or(ended)
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::{
     Action, EXIT_GAVE_UP, Supervisor,
     record::{KilledFor, Seat, Sitting, Worker},
+    shares::Shares,
 };
 use crate::{
     config::{Config, Respawn, ServiceConfig},
@@ -27,6 +28,7 @@ pub(super) struct Service {
     pub(super) failed_starts: u32,
     /// It is tried no more until the next reload.
     pub(super) gave_up: bool,
+    pub(super) shares: Shares,
 }
 
 impl Supervisor {
@@ -35,9 +37,11 @@ impl Supervisor {
         for (index, given) in given.into_iter().enumerate() {
             let generation = self.generation;
             let open = |_| self.seats.open(Seat::new(index, Sitting::NotBegun, generation));
-            let first = (0..given.workers).map(open).min().unwrap_or(0);
+            let slots: Vec<usize> = (0..given.workers).map(open).collect();
+            let first = slots.first().copied().unwrap_or(0);
             self.services.push(Service {
                 given,
+                shares: Shares::new(slots),
                 begun: false,
                 first,
                 ever_ready: false,

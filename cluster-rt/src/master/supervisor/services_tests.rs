@@ -245,3 +245,28 @@ fn a_reload_tries_one_newcomer_of_each_service_first() {
     let outcome = Ok(Done::Reloaded { generation: 2 });
     assert!(bench.done.contains(&Action::Answer { order: OrderId(1), outcome }));
 }
+
+#[test]
+fn keys_of_a_service_move_when_it_is_scaled_and_at_no_other_time() {
+    let mut bench = serving(|_| {});
+    let scale = |bench: &mut Bench, service: &str, target| {
+        let service = Some(service.to_owned());
+        bench.feed(Input::Scale { order: OrderId(1), service, target })
+    };
+    let shares = |bench: &Bench| -> Vec<(Vec<usize>, u64)> {
+        bench.supervisor.splits().into_iter().map(|split| (split.slots, split.version)).collect()
+    };
+    assert_eq!(shares(&bench), [(vec![0, 1], 0), (vec![2, 3], 0)]);
+    let resharded = Action::Emit(Event::Resharded { service: Some("web"), from: 2, to: 1 });
+    assert!(scale(&mut bench, "web", 1).contains(&resharded));
+    assert_eq!(shares(&bench), [(vec![0], 1), (vec![2, 3], 0)]);
+    // The number below those of its service is the newcomer's, and its share the last all the same.
+    scale(&mut bench, "jobs", 3);
+    let newcomer = bench.last(1);
+    bench.serve(newcomer);
+    assert_eq!(shares(&bench), [(vec![0], 1), (vec![2, 3, 1], 1)]);
+    bench.done.clear();
+    scale(&mut bench, "jobs", 2);
+    assert_eq!(bench.drained(), [1], "who came last goes first");
+    assert_eq!(shares(&bench), [(vec![0], 1), (vec![2, 3], 2)]);
+}

@@ -9,14 +9,26 @@ use crate::{
     endpoint::Schedule,
     handoff::{Connection, Refusal},
     master::dispatcher::lane::Lane,
-    policy::schedule,
+    policy::schedule::{self, Home},
 };
 
 impl Listening {
     /// Gives the connection to the next lane that takes it; holds it and returns `false` if none does.
-    pub(super) fn hand_over(&mut self, mut connection: Connection, now: Instant) -> bool {
+    pub(super) fn hand_over(&mut self, connection: Connection, now: Instant) -> bool {
+        // Nobody has read what was there when it was looked at before.
+        let home = self.peeked.as_mut().and_then(|peeked| peeked.home_of(&connection));
+        self.hand_over_to(home, connection, now)
+    }
+
+    /// The same, of a connection whose first bytes have been looked at.
+    pub(super) fn hand_over_to(
+        &mut self,
+        home: Option<Home>,
+        mut connection: Connection,
+        now: Instant,
+    ) -> bool {
         loop {
-            let chosen = self.choose(&connection, now);
+            let chosen = self.choose(home, &connection, now);
             let Some(lane) = chosen.and_then(|at| self.lanes[at].as_mut()) else {
                 self.held.push_front(connection);
                 return false;
@@ -42,7 +54,12 @@ impl Listening {
         }
     }
 
-    fn choose(&mut self, connection: &Connection, now: Instant) -> Option<usize> {
+    fn choose(
+        &mut self,
+        home: Option<Home>,
+        connection: &Connection,
+        now: Instant,
+    ) -> Option<usize> {
         // The counts are upper bounds: before a lane is passed over as full, the kernel is asked.
         for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.seems_full()) {
             lane.refresh(now);
@@ -54,18 +71,23 @@ impl Listening {
             false => lane.is_available(now),
         };
         let count = self.lanes.len();
-        match (self.schedule, connection.peer) {
-            (Schedule::Sticky, Some(peer)) => {
-                let client = schedule::client(peer.ip());
+        let home_slot = match (self.schedule, connection.peer, home) {
+            (Schedule::Sticky, Some(peer), _) => {
                 let takes = |slot| self.lane_of(slot, now).is_some();
-                let slot = schedule::sticky(client, self.slots, takes);
-                // Only during a change of their number is nobody in the slots there are.
-                slot.and_then(|slot| self.lane_of(slot, now)).or_else(|| {
-                    let lanes = &self.lanes;
-                    self.turn.next(count, |at| lanes[at].as_ref().is_some_and(is_available))
-                })
+                schedule::sticky(schedule::client(peer.ip()), self.slots, takes)
             }
-            (Schedule::LeastConnections, _) => {
+            (Schedule::ByKey(_), _, Some(home)) => {
+                let takes = |place: usize| self.lane_of(self.shares[place], now).is_some();
+                schedule::home(home, self.shares.len(), takes).map(|place| self.shares[place])
+            }
+            _ => None,
+        };
+        // Only during a change of their number is nobody in the slots there are.
+        if let Some(lane) = home_slot.and_then(|slot| self.lane_of(slot, now)) {
+            return Some(lane);
+        }
+        match self.schedule {
+            Schedule::LeastConnections => {
                 self.lanes.iter_mut().flatten().for_each(|lane| lane.refresh(now));
                 let lanes = &self.lanes;
                 let load = |at: usize| {

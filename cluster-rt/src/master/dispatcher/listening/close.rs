@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Lane, Listening, News};
+use super::{Lane, Listening, News, Peeked};
 use crate::{
     endpoint::Schedule,
     sys::{fdpass::Spare, socket},
@@ -102,7 +102,8 @@ impl Listening {
         if !patient && self.is_for_sharers() {
             self.doors.clear();
         }
-        let mut served = self.doors.is_empty() && self.held.is_empty();
+        let peeked = self.peeked.as_ref().is_none_or(Peeked::is_empty);
+        let mut served = self.doors.is_empty() && self.held.is_empty() && peeked;
         for lane in self.lanes.iter_mut().flatten() {
             lane.refresh(now);
             served &= lane.waiting() == 0 || (lane.is_admitted() && !patient);
