@@ -15,12 +15,25 @@ use rustix::io::Errno;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
-    mail::{self, DESCRIPTOR_BYTES, Enclosure, WAITING_BYTES_MAX, pieces::Pieces},
+    mail::{
+        self, DESCRIPTOR_BYTES, Enclosure, WAITING_BYTES_MAX,
+        pieces::{PIECE_BYTES, Pieces},
+    },
     sys::{fdpass, passing::Passing, wake::Wake},
 };
 
 /// Frames that follow each other faster than this are left to the thread that writes many at once.
 const BURST_INTERVAL: Duration = Duration::from_micros(20);
+
+/// In a stream of frames the thread looks again after so long, and need not be woken for each that comes first: many
+/// frames at a time cost less, for it and for who receives them.
+const LINGER: Duration = Duration::from_micros(50);
+
+/// Unless so many bytes wait.
+const LINGER_BYTES: usize = PIECE_BYTES / 2;
+
+/// What the thread took after a pause as long as this is no stream.
+const STREAM_PAUSE: Duration = Duration::from_micros(500);
 
 #[derive(Debug)]
 pub(crate) struct Post {
@@ -59,6 +72,10 @@ struct Queue {
     charged: usize,
     /// When a caller wrote last.
     written: Option<Instant>,
+    /// When the thread found something last.
+    found: Option<Instant>,
+    /// When the thread looks again by itself.
+    looks_at: Option<Instant>,
 }
 
 impl Queue {
@@ -68,26 +85,43 @@ impl Queue {
         last.is_some_and(|at| now.duration_since(at) < BURST_INTERVAL)
     }
 
+    /// The thread has taken all that was there, if it was anything.
+    fn looked(&mut self, found: bool, now: Instant) {
+        self.looks_at = None;
+        if found {
+            let last = self.found.replace(now);
+            let in_stream = last.is_some_and(|at| now.duration_since(at) < STREAM_PAUSE);
+            self.looks_at = in_stream.then(|| now + LINGER);
+        }
+    }
+
+    /// Whether the thread has something to do at once.
+    fn calls(&self) -> bool {
+        let least = if self.looks_at.is_some() { LINGER_BYTES } else { 1 };
+        self.pieces.weight() >= least && self.pieces.held_until().is_none()
+    }
+
     /// Writes one piece.
     fn write(&mut self, lane: &OwnedFd) -> Written {
         let (front, fd) = self.pieces.front();
         if front.is_empty() {
             return Written::default();
         }
-        let (_, room) = match fdpass::write(lane, front, fd) {
-            Ok(count) => self.taken(count),
+        let (count, room) = match fdpass::write(lane, front, fd) {
+            Ok(count) => (count, self.taken(count).1),
             Err(Errno::AGAIN | Errno::NOBUFS) => return Written::default(),
             Err(Errno::TOOMANYREFS) => {
                 self.pieces.refused(Instant::now());
-                return Written { again: self.pieces.held_until().is_none(), room: 0 };
+                let again = self.pieces.held_until().is_none();
+                return Written { again, ..Written::default() };
             }
             // The other side is gone, and this process will be: nobody waits for what is lost.
             Err(_) => {
                 self.pieces.clear();
-                self.taken(0)
+                (0, self.taken(0).1)
             }
         };
-        Written { again: !self.pieces.is_empty(), room }
+        Written { any: count > 0, again: !self.pieces.is_empty(), room }
     }
 
     /// So many bytes are out; returns their descriptor, and for how many there is room now.
@@ -101,6 +135,7 @@ impl Queue {
 /// What came of writing one piece.
 #[derive(Debug, Default)]
 struct Written {
+    any: bool,
     /// Another may follow.
     again: bool,
     /// Bytes for which there is room now. To be told without the lock: whoever waits for them is woken.
@@ -144,7 +179,7 @@ impl Post {
 
     fn append(&self, mut letter: Sealed, charged: usize) {
         let mut queue = self.lock();
-        let was_empty = queue.pieces.is_empty();
+        let (was_empty, called) = (queue.pieces.is_empty(), queue.calls());
         let by_itself = was_empty && !queue.is_burst(Instant::now());
         if let (true, Way::Express(express)) = (by_itself, &self.way) {
             if express(&letter.frame, &mut letter.fd) {
@@ -157,14 +192,14 @@ impl Post {
             None => queue.pieces.push_owned(letter.frame),
         }
         queue.charged += charged;
-        if !was_empty {
+        if called {
             return;
         }
         let written = match (by_itself, &self.way) {
             (true, Way::Lane(lane)) => queue.write(lane),
             _ => Written::default(),
         };
-        let waits = !queue.pieces.is_empty();
+        let waits = queue.calls();
         // The threads that this wakes want the lock first of all, and a task may send as it is woken.
         drop(queue);
         self.room.add_permits(written.room);
@@ -173,34 +208,51 @@ impl Post {
         }
     }
 
-    /// Writes what the lane takes now.
-    pub(crate) fn flush(&self) {
-        let Way::Lane(lane) = &self.way else { return };
+    /// Writes what the lane takes now; whether it was anything.
+    pub(crate) fn flush(&self) -> bool {
+        let Way::Lane(lane) = &self.way else { return false };
+        let mut any = false;
         loop {
             // Callers get the lock between two pieces.
             let written = self.lock().write(lane);
             self.room.add_permits(written.room);
+            any |= written.any;
             if !written.again {
-                return;
+                return any;
             }
         }
     }
 
-    /// Takes queued bytes, at most `buffer`, with the descriptor that goes with the first.
+    /// As the thread does it, which looks again when `looks_at` says so.
+    pub(crate) fn flush_and_linger(&self) {
+        let found = self.flush();
+        self.lock().looked(found, Instant::now());
+    }
+
+    /// Takes queued bytes, at most `buffer`, with the descriptor that goes with the first. For the thread alone,
+    /// which takes again when `looks_at` says so.
     pub(crate) fn take(&self, buffer: &mut [u8]) -> (usize, Option<Passing>) {
         let mut queue = self.lock();
         let (front, _) = queue.pieces.front();
         let count = front.len().min(buffer.len());
         buffer[..count].copy_from_slice(&front[..count]);
         let (fd, room) = queue.taken(count);
+        queue.looked(count > 0, Instant::now());
         drop(queue);
         self.room.add_permits(room);
         (count, fd)
     }
 
-    /// Until when nothing can be written, whatever the lane has room for.
-    pub(crate) fn held_until(&self) -> Option<Instant> {
-        self.lock().pieces.held_until()
+    /// Whether the thread is to take what waits, or write it as soon as that is possible.
+    pub(crate) fn calls(&self) -> bool {
+        self.lock().calls()
+    }
+
+    /// When the thread has something to do whether it is woken or not: until then nothing can be written,
+    /// whatever the lane has room for, or it is worth waiting for more.
+    pub(crate) fn looks_at(&self) -> Option<Instant> {
+        let queue = self.lock();
+        queue.pieces.held_until().into_iter().chain(queue.looks_at).min()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -257,6 +309,41 @@ mod tests {
 
     fn empty(post: &Post) {
         while post.take(&mut [0; 65_536]).0 > 0 {}
+    }
+
+    #[test]
+    fn in_a_stream_the_thread_looks_again_by_itself_and_is_woken_for_much_only() {
+        let wake = Wake::new().expect("eventfd");
+        let post = Post::new(wake.clone(), Way::Express(Box::new(|_, _| false)));
+        let rung = || {
+            let rung = crate::sys::wake::readable(&wake, Instant::now()).expect("a poll");
+            wake.hush();
+            rung
+        };
+        push(&post, letter(64));
+        assert!(rung() && post.calls() && post.looks_at().is_none());
+        // Taken at once a second time: a stream.
+        let looks_at = loop {
+            empty(&post);
+            push(&post, letter(64));
+            post.take(&mut [0; 64]);
+            if let Some(at) = post.looks_at() {
+                break at;
+            }
+        };
+        rung();
+        assert!(looks_at <= Instant::now() + LINGER);
+        push(&post, letter(64));
+        assert!(!rung() && !post.calls(), "there is time");
+        push(&post, letter(LINGER_BYTES));
+        assert!(rung() && post.calls(), "that is much");
+        push(&post, letter(64));
+        assert!(!rung(), "once");
+        empty(&post);
+        // Nothing was there when it looked: the next one wakes it.
+        assert!(post.looks_at().is_none());
+        push(&post, letter(64));
+        assert!(rung());
     }
 
     #[test]

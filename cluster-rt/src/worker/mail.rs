@@ -121,7 +121,7 @@ impl Carrying {
             if self.sleep() {
                 self.wake.hush();
             }
-            self.office.post().flush();
+            self.office.post().flush_and_linger();
             self.read();
             self.office.expire(Instant::now());
         }
@@ -133,11 +133,11 @@ impl Carrying {
         if let Some(reads) = self.reads.as_ref().filter(|_| self.full_until.is_none()) {
             fds.push(PollFd::new(reads, PollFlags::IN));
         }
-        let held_until = self.office.post().held_until();
-        if held_until.is_none() && !self.office.post().is_empty() {
+        let looks_at = self.office.post().looks_at();
+        if self.office.post().calls() {
             fds.push(PollFd::new(&self.writes, PollFlags::OUT));
         }
-        let deadline = [self.office.next_deadline(), self.full_until, held_until];
+        let deadline = [self.office.next_deadline(), self.full_until, looks_at];
         if poll_until(&mut fds, deadline.into_iter().flatten().min()).is_err() {
             // ENOMEM is all that is left; a pause, so that it does not become a spin.
             thread::sleep(FLUSH_LOOK);
@@ -193,5 +193,6 @@ pub(super) fn flush() {
     office.post().flush();
     while !office.post().is_empty() && Instant::now() < deadline {
         thread::sleep(FLUSH_LOOK);
+        office.post().flush();
     }
 }

@@ -67,14 +67,16 @@ impl Carrying {
         lanes.filter(|(.., flags)| !flags.is_empty()).collect()
     }
 
-    /// When there is something to do whatever comes; `waits` if there is something in the master's outbox.
-    pub(super) fn deadline(&self, waits: bool) -> Option<Instant> {
-        if (waits && self.own.parked.is_none()) || self.again {
+    /// When there is something to do whatever comes; `post` is the master's outbox.
+    pub(super) fn deadline(&self, post: &Post) -> Option<Instant> {
+        let takes = self.own.parked.is_none();
+        if (takes && post.calls()) || self.again {
             return Some(Instant::now());
         }
+        let looks = post.looks_at().filter(|_| takes);
         let parked = self.senders().filter_map(|sender| sender.parked.as_ref()).map(|p| p.until);
         let held = self.exchange.lines.values().filter_map(|line| line.outbox.held_until());
-        parked.chain(held).min()
+        parked.chain(held).chain(looks).min()
     }
 
     /// Routes what was read, and writes what can be.

@@ -216,8 +216,7 @@ fn run(
 fn sleep(carrying: &Mutex<Carrying>, wake: &Wake, office: &Office) -> Vec<WorkerId> {
     let (watched, deadline) = {
         let carrying = lock(carrying);
-        let waits = !office.post().is_empty();
-        (carrying.watched(), carrying.deadline(waits))
+        (carrying.watched(), carrying.deadline(office.post()))
     };
     let lanes = watched.iter().map(|(_, socket, flags)| PollFd::new(socket, *flags));
     let mut fds: Vec<PollFd<'_>> =
