@@ -135,8 +135,8 @@ fn a_stopped_receiver_lags_and_is_told_how_many_it_misses() {
 fn what_waits_for_a_receiver_is_closed_when_it_dies() {
     let program = scene("move", 500);
     let receiver = send_to_a_stopped_worker(&program);
-    let waiting = moved_in(&master(&program));
-    assert!(waiting > 0, "nothing waits in the master");
+    // More than the receiver's socket holds; but some may be on their way to the master yet.
+    eventually("some wait in the master", || (moved_in(&master(&program)) > 0).then_some(()));
     send_signal(receiver.pid, Signal::KILL);
     eventually_is(&0, || moved_in(&master(&program)));
     eventually_is(&0, || moved_in(&program.worker(0)));
