@@ -10,6 +10,7 @@ mod choose;
 mod close;
 mod meet;
 mod peeking;
+mod rest;
 mod take_back;
 
 use std::{
@@ -101,6 +102,8 @@ pub(super) struct Listening {
     /// first bytes were found in the same go; when closing at most the backlog and what waited for its first bytes.
     held: VecDeque<Connection>,
     paused_until: Option<Instant>,
+    /// Nobody is without something to take until then, so what comes may wait in the kernel.
+    rests_until: Option<Instant>,
     /// Since when nobody has been available, as of the last round.
     full_since: Option<Instant>,
     /// Since the order to close: until when handshakes on their way are waited for.
@@ -144,6 +147,7 @@ impl Listening {
             group: None,
             held: VecDeque::new(),
             paused_until: None,
+            rests_until: None,
             full_since: None,
             closing: None,
             shared: false,
@@ -265,6 +269,9 @@ impl Listening {
     pub(super) fn polled(&self, now: Instant) -> (Vec<BorrowedFd<'_>>, Vec<BorrowedFd<'_>>) {
         let peeked = self.peeked.as_ref().filter(|_| self.looks_at_peeked(now));
         let mut readable: Vec<_> = peeked.and_then(Peeked::arrivals).into_iter().collect();
+        if self.rests_until.is_some() {
+            return (readable, Vec::new());
+        }
         if self.is_accepting(now) {
             readable.extend(self.watched().map(|door| door.socket.as_fd()));
             return (readable, Vec::new());
@@ -275,6 +282,7 @@ impl Listening {
 
     /// Hands over what is held, then what can be accepted.
     pub(super) fn dispatch(&mut self, now: Instant) {
+        self.rests_until = None;
         let full_since = self.full_since.unwrap_or(now);
         self.full_since = (!self.anybody_available(now)).then_some(full_since);
         if self.paused_until.is_some_and(|at| at > now) {
@@ -298,6 +306,7 @@ impl Listening {
         for socket in watched {
             self.dispatch_from(&socket, now);
         }
+        self.rest(now);
     }
 
     fn dispatch_from(&mut self, socket: &OwnedFd, now: Instant) {
@@ -354,6 +363,6 @@ impl Listening {
         let full = everybody_full.then_some(now + retry);
         let looks = lanes().filter_map(|lane| lane.next_look(now)).min();
         let group = self.group.as_ref().filter(|_| self.closing.is_none()).map(Group::next_look);
-        [held, paused, peeked, full, looks, group].into_iter().flatten().min()
+        [held, paused, self.rests_until, peeked, full, looks, group].into_iter().flatten().min()
     }
 }
