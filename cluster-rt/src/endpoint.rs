@@ -127,7 +127,9 @@ pub enum Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Peek {
-    /// The `Host` header of the first HTTP/1 request, in lower case and without the port. HTTP/2 has no key here.
+    /// The `Host` header of the first HTTP/1 request, in lower case, without the port and without a dot at the end;
+    /// an IPv6 address in brackets, as [`Ipv6Addr`](std::net::Ipv6Addr) writes it. A host in the first line, as
+    /// clients of proxies send it, is not looked at. HTTP/2 has no key here.
     Host,
     /// The server name (SNI) in the hello of a TLS client, in lower case.
     #[doc(alias = "SNI")]

@@ -21,13 +21,14 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags};
 
-use self::listening::{Listening, News};
+use self::listening::{DescriptorShare, Listening, News};
 pub(super) use self::{lane::Occupant, listening::Terms};
 use crate::{
     handoff::Queue,
     id::ListenerId,
     sys::{
         fdpass::Spare,
+        process::nofile,
         signal,
         wake::{Wake, poll_until},
     },
@@ -64,8 +65,8 @@ pub(super) enum Order {
     Open,
     /// Accept what waits, hand it over, close; answer with `Notice::Closed`.
     Close,
-    /// While closing: nobody is on the way to what waits where no worker accepts.
-    Forsake,
+    /// While closing: whether nobody is on the way to what waits where no worker accepts.
+    Forsake(bool),
 }
 
 /// What the dispatcher tells.
@@ -106,6 +107,7 @@ impl Dispatcher {
             wake: wake.clone(),
             spare: Spare::new(&wake)?,
             listeners: BTreeMap::new(),
+            share: DescriptorShare::of(nofile()),
             slots: 0,
             retiring: BTreeSet::new(),
             open: false,
@@ -131,6 +133,9 @@ impl Dispatcher {
 /// How long closing waits for workers to take what is in their queues.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long it waits for room in the queues: the others need the rest of `grace` to drain.
+const HELD_PATIENCE: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
     No,
@@ -146,6 +151,8 @@ struct State {
     /// For taking connections back at the descriptor limit.
     spare: Spare,
     listeners: BTreeMap<ListenerId, Listening>,
+    /// For connections whose first bytes are awaited.
+    share: DescriptorShare,
     slots: usize,
     /// Berths to be forgotten when nothing waits in them.
     retiring: BTreeSet<usize>,
@@ -195,23 +202,36 @@ impl State {
     fn finish_close(&mut self, notify: &dyn Fn(Notice)) {
         let Closing::Since(since) = self.closing else { return };
         let now = Instant::now();
-        let patient = now.duration_since(since) < CLOSE_PATIENCE;
+        let elapsed = now.duration_since(since);
+        let patient = elapsed < CLOSE_PATIENCE;
         if !self.told_nobody && self.listeners.values().any(Listening::needs_somebody) {
             self.told_nobody = true;
             notify(Notice::NobodyToServe);
         }
-        if self.forsaken && !patient {
-            let closed = self.listeners.values_mut().map(|l| l.forsake(&self.spare)).sum::<usize>();
-            if closed > 0 {
-                notify(Notice::Trouble(format!(
-                    "stop: closed {closed} connections that no worker accepts"
-                )));
-            }
-        }
+        self.give_up(elapsed, notify);
         if self.listeners.values_mut().all(|l| l.is_finished(now, patient)) {
             // From here on workers stop accepting: nothing is taken back to be given to another.
             self.closing = Closing::Done;
             notify(Notice::Closed);
+        }
+    }
+
+    /// Closes, when it is time, what no worker is going to take.
+    fn give_up(&mut self, elapsed: Duration, notify: &dyn Fn(Notice)) {
+        let (forsakes, lets_go) =
+            (self.forsaken && elapsed >= CLOSE_PATIENCE, elapsed >= HELD_PATIENCE);
+        let mut closed = 0;
+        for listening in self.listeners.values_mut() {
+            if forsakes {
+                closed += listening.forsake(&self.spare);
+            }
+            if lets_go {
+                closed += listening.let_go_of_held();
+            }
+        }
+        if closed > 0 {
+            let text = format!("stop: closed {closed} connections that no worker accepts");
+            notify(Notice::Trouble(text));
         }
     }
 
@@ -248,7 +268,7 @@ impl State {
             };
             match order {
                 Order::Listen { listener, terms } => {
-                    let listening = Listening::new(terms, self.slots);
+                    let listening = Listening::new(terms, self.slots, self.share.clone());
                     self.listeners.insert(listener, listening);
                 }
                 Order::Socket { listener, slot, socket } => {
@@ -286,7 +306,7 @@ impl State {
                 Order::Share { listener, berth } => self.with(listener, |l| l.share(berth)),
                 Order::Discard { listener } => drop(self.listeners.remove(&listener)),
                 Order::Open => self.open = true,
-                Order::Forsake => self.forsaken = true,
+                Order::Forsake(forsaken) => self.forsaken = forsaken,
                 Order::Close => {
                     self.closing = Closing::Since(Instant::now());
                     let now = Instant::now();

@@ -114,6 +114,11 @@ pub(crate) fn raise_nofile() {
     }
 }
 
+/// How many files this process may have open.
+pub(crate) fn nofile() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Ends this process now: no exit handlers, no destructors, no buffers. For processes whose master is
 /// gone, and for those that have not begun to run user code.
 pub(crate) fn exit_now(code: i32) -> ! {

@@ -73,6 +73,27 @@ fn hold(address: SocketAddr) -> TcpStream {
     stream
 }
 
+#[test]
+fn connections_that_wait_for_a_worker_cost_the_master_no_processor() {
+    const LOOK: Duration = Duration::from_secs(3);
+    let program = start(fixture!("serve"), &[], 1);
+    let address = program.address();
+    assert!(matches!(get(address, "/"), Outcome::Answered(_)));
+    let worker = program.worker(0);
+    freeze(&worker);
+    let waiting = Asked::start(address, "/", 3);
+    let master = || master(&program).ticks();
+    thread::sleep(Duration::from_millis(500));
+    let (before, begun) = (master(), Instant::now());
+    thread::sleep(LOOK);
+    let percent = (master() - before) as f64 / begun.elapsed().as_secs_f64();
+    println!("3 connections wait for a worker: the master takes {percent:.2} % of a processor");
+    assert!(percent < 2.0, "{percent} %");
+    send_signal(worker.pid, Signal::CONT);
+    assert_eq!(waiting.finish(), Tally::of_answers(3));
+    program.stop();
+}
+
 /// By every schedule, since each has its own way to let connections wait.
 #[test]
 fn connections_over_the_limit_of_every_worker_cost_no_processor() {

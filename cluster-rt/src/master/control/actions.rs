@@ -63,7 +63,7 @@ impl Control {
                 self.listeners.close();
                 self.parts.dispatcher.order(Order::Close);
             }
-            Action::Forsake => self.parts.dispatcher.order(Order::Forsake),
+            Action::Forsake(forsaken) => self.parts.dispatcher.order(Order::Forsake(forsaken)),
             Action::Warn(text) => self.parts.report.warn(text),
             // Told, and done, by the loop when everything else is.
             Action::Emit(_) | Action::Answer { .. } | Action::End { .. } => {}

@@ -22,6 +22,7 @@ use std::{
 
 use rustix::io::Errno;
 
+pub(super) use self::peeking::DescriptorShare;
 use self::peeking::Peeked;
 use super::{
     group::Group,
@@ -104,6 +105,8 @@ pub(super) struct Listening {
     paused_until: Option<Instant>,
     /// Nobody is without something to take until then, so what comes may wait in the kernel.
     rests_until: Option<Instant>,
+    /// Connections were accepted in this round.
+    came: bool,
     /// Since when nobody has been available, as of the last round.
     full_since: Option<Instant>,
     /// Since the order to close: until when handshakes on their way are waited for.
@@ -120,12 +123,13 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) fn new(terms: Terms, slots: usize) -> Self {
+    /// `share` bounds how many of all listeners wait for their first bytes.
+    pub(super) fn new(terms: Terms, slots: usize, share: DescriptorShare) -> Self {
         let Terms { schedule, close_excess, service, shares, peek } = terms;
         let mut news = Vec::new();
         let peeked = match schedule {
             Schedule::ByKey(key) => {
-                let (peeked, refused) = Peeked::new(key, peek.unwrap_or_default());
+                let (peeked, refused) = Peeked::new(key, peek.unwrap_or_default(), share);
                 news.extend(refused.map(|error| {
                     let text = "no connection's first bytes are waited for";
                     News::Trouble(format!("schedule {schedule}: epoll: {error}; {text}"))
@@ -148,6 +152,7 @@ impl Listening {
             held: VecDeque::new(),
             paused_until: None,
             rests_until: None,
+            came: false,
             full_since: None,
             closing: None,
             shared: false,
@@ -267,7 +272,7 @@ impl Listening {
 
     /// What to poll: sockets for connections, or queues for room while everybody is full; and for first bytes.
     pub(super) fn polled(&self, now: Instant) -> (Vec<BorrowedFd<'_>>, Vec<BorrowedFd<'_>>) {
-        let peeked = self.peeked.as_ref().filter(|_| self.looks_at_peeked(now));
+        let peeked = self.peeked.as_ref().filter(|_| self.looks_at_peeked());
         let mut readable: Vec<_> = peeked.and_then(Peeked::arrivals).into_iter().collect();
         if self.rests_until.is_some() {
             return (readable, Vec::new());
@@ -282,9 +287,13 @@ impl Listening {
 
     /// Hands over what is held, then what can be accepted.
     pub(super) fn dispatch(&mut self, now: Instant) {
-        self.rests_until = None;
+        (self.rests_until, self.came) = (None, false);
         let full_since = self.full_since.unwrap_or(now);
         self.full_since = (!self.anybody_available(now)).then_some(full_since);
+        if self.closing.is_none() {
+            // In a pause too: at the limit of descriptors it gives some back.
+            self.look_after_peeked(now);
+        }
         if self.paused_until.is_some_and(|at| at > now) {
             return;
         }
@@ -300,13 +309,14 @@ impl Listening {
         if self.closing.is_some() {
             return self.empty_backlog(now);
         }
-        self.look_after_peeked(now);
         let watched: Vec<Arc<OwnedFd>> =
             self.watched().map(|door| Arc::clone(&door.socket)).collect();
         for socket in watched {
             self.dispatch_from(&socket, now);
         }
-        self.rest(now);
+        if self.came {
+            self.rest(now);
+        }
     }
 
     fn dispatch_from(&mut self, socket: &OwnedFd, now: Instant) {
@@ -349,7 +359,7 @@ impl Listening {
         let held = (!self.held.is_empty() || self.closing.is_some())
             .then(|| self.paused_until.unwrap_or(now + HELD_RETRY));
         let paused = self.paused_until;
-        let peeked = self.peeked.as_ref().filter(|_| self.looks_at_peeked(now));
+        let peeked = self.peeked.as_ref().filter(|_| self.looks_at_peeked());
         let peeked = peeked.and_then(Peeked::next_deadline);
         let lanes = || self.lanes.iter().flatten();
         // Everybody is full: somebody will have taken something soon, or be below its limit.

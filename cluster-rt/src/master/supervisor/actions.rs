@@ -39,8 +39,8 @@ pub(crate) enum Action {
     OpenDispatch,
     /// Accept what waits, dispatch it, close; then `Input::ListenersClosed`.
     CloseListeners,
-    /// Nobody is going to take what waits now and is in no worker's queue: do not wait for that.
-    Forsake,
+    /// Whether nobody is going to take what waits where no worker accepts: then it is not waited for.
+    Forsake(bool),
     /// Tell the owner.
     Emit(Event),
     /// Say on stderr.

@@ -109,11 +109,10 @@ impl Supervisor {
         out.push(Action::CloseListeners);
     }
 
-    /// While closing: tells when nobody is on the way to connections that wait. Every worker is ready then, and
+    /// While closing: tells whether nobody is on the way to connections that wait. Every worker is ready then, and
     /// has shown that it can do without the listener.
     pub(super) fn forsake_waiting(&mut self, out: &mut Vec<Action>) {
-        let closing = matches!(self.phase, Phase::Closing { .. });
-        if !closing || !self.connections_wait || self.forsaken {
+        if !matches!(self.phase, Phase::Closing { .. }) || !self.connections_wait {
             return;
         }
         let due = |seat: &Seat| {
@@ -121,9 +120,10 @@ impl Supervisor {
             waits && self.wants_workers(seat.service)
         };
         let starting = |worker: &Worker| worker.state() == WorkerState::Starting;
-        if !self.seats.iter().any(due) && !self.workers.values().any(starting) {
-            self.forsaken = true;
-            out.push(Action::Forsake);
+        let forsaken = !self.seats.iter().any(due) && !self.workers.values().any(starting);
+        if std::mem::replace(&mut self.forsaken, forsaken) != forsaken {
+            // Before the worker whose end makes the difference is vacated.
+            out.insert(0, Action::Forsake(forsaken));
         }
     }
 

@@ -335,7 +335,7 @@ fn stop_waits_for_a_worker_if_nobody_else_can_serve_what_waits() {
     bench.serve_all(1);
     bench.exit(WorkerId(1), signal(9));
     bench.feed(Input::Stop { code: 0 });
-    assert!(!bench.feed(Input::ConnectionsWait).contains(&Action::Forsake));
+    assert!(!bench.feed(Input::ConnectionsWait).contains(&Action::Forsake(true)));
     bench.serve(WorkerId(2));
     assert!(bench.feed(Input::ListenersClosed).contains(&Action::Drain { worker: WorkerId(2) }));
 }
@@ -346,9 +346,17 @@ fn stop_waits_for_nobody_if_no_worker_is_on_the_way_to_what_waits() {
     bench.serve_all(1);
     bench.feed(Input::Stop { code: 0 });
     // Worker 2 may be about to accept.
-    assert!(!bench.feed(Input::ConnectionsWait).contains(&Action::Forsake));
-    assert!(bench.feed(Input::SaidReady { worker: WorkerId(2) }).contains(&Action::Forsake));
-    assert!(!bench.feed(Input::Tick).contains(&Action::Forsake), "once");
+    assert!(!bench.feed(Input::ConnectionsWait).contains(&Action::Forsake(true)));
+    let actions = bench.feed(Input::SaidReady { worker: WorkerId(2) });
+    assert!(actions.contains(&Action::Forsake(true)));
+    assert_eq!(bench.feed(Input::Tick), [], "once");
+    // With both gone, another is to come.
+    bench.exit(WorkerId(1), signal(9));
+    let actions = bench.exit(WorkerId(2), signal(9));
+    assert_eq!(actions.first(), Some(&Action::Forsake(false)), "before anything else");
+    bench.serve(WorkerId(3));
+    bench.serve(WorkerId(4));
+    assert!(bench.done.contains(&Action::Forsake(true)));
 }
 
 #[test]

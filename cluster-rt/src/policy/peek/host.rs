@@ -1,7 +1,9 @@
-//! The host of an HTTP/1 request: its `Host` header, in lower case and without the port.
+//! The host of an HTTP/1 request: its `Host` header, in lower case, without the port and without a dot at its end.
 //!
-//! No other header is understood, and of several `Host` headers the first counts. What is no request of HTTP/1 is
-//! known by its first bytes, or by its first line.
+//! No other header is understood, nor a host in the first line, and of several `Host` headers the first counts. What
+//! is no request of HTTP/1 is known by its first bytes, or by its first line. An IPv6 address is written in one way.
+
+use std::net::Ipv6Addr;
 
 use super::{Seen, lower};
 
@@ -12,22 +14,23 @@ pub(super) fn look(bytes: &[u8]) -> Seen<'_> {
         let line = &rest[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         rest = &rest[end + 1..];
-        let Some(line) = text(line) else { return Seen::Nothing };
+        // Other bytes than those of ASCII may be in any value (obs-text in RFC 9110).
+        if line.iter().copied().any(is_control) {
+            return Seen::Nothing;
+        }
         match (is_request, line) {
             // Before the request there may be empty lines, behind its headers there is one.
-            (false, "") => {}
-            (true, "") => return Seen::Nothing,
+            (false, b"") => {}
+            (true, b"") => return Seen::Nothing,
             (false, line) => {
-                is_request = line.ends_with(" HTTP/1.1") || line.ends_with(" HTTP/1.0");
+                is_request = line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0");
                 if !is_request {
                     return Seen::Nothing;
                 }
             }
             (true, line) => {
-                if let Some((_, host)) =
-                    line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("host"))
-                {
-                    return named(host.trim());
+                if let Some(host) = value_of_host(line) {
+                    return named(host).unwrap_or(Seen::Nothing);
                 }
             }
         }
@@ -40,24 +43,34 @@ pub(super) fn look(bytes: &[u8]) -> Seen<'_> {
     }
 }
 
-fn text(line: &[u8]) -> Option<&str> {
-    std::str::from_utf8(line).ok().filter(|line| !line.bytes().any(is_control))
-}
-
 fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 
-fn named(host: &str) -> Seen<'_> {
-    let end = match host.starts_with('[') {
+fn value_of_host(line: &[u8]) -> Option<&[u8]> {
+    let colon = line.iter().position(|&byte| byte == b':')?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    name.eq_ignore_ascii_case(b"host").then_some(value)
+}
+
+/// The name in a value, if that is one with perhaps a port (RFC 9110, 7.2).
+fn named(value: &[u8]) -> Option<Seen<'_>> {
+    let value = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
+    let (host, port) = match value.strip_prefix('[') {
         // An IPv6 address has colons of its own.
-        true => host.find(']').map(|end| end + 1),
-        false => Some(host.find(':').unwrap_or(host.len())),
+        Some(rest) => rest.split_once(']')?,
+        None => value.split_at(value.find(':').unwrap_or(value.len())),
     };
-    match end.map(|end| &host[..end]) {
-        None | Some("") => Seen::Nothing,
-        Some(host) => Seen::Key(lower(host)),
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    if digits.len() != port.len().saturating_sub(1) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
     }
+    if value.starts_with('[') {
+        return Some(Seen::Key(format!("[{}]", host.parse::<Ipv6Addr>().ok()?).into()));
+    }
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_name = !host.is_empty() && !host.contains(['@', '/', ' ', '\t', ',']);
+    is_name.then(|| Seen::Key(lower(host)))
 }
 
 #[cfg(test)]
@@ -75,9 +88,15 @@ mod tests {
             ("\r\nPOST /a HTTP/1.0\naccept: */*\nHOST:\tExample.COM:8080 \n", "example.com"),
             ("GET / HTTP/1.1\r\nhost: [::1]:80\r\n", "[::1]"),
             ("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n", "a"),
+            // The same in another spelling.
+            ("GET / HTTP/1.1\r\nhost: [0:0:0:0:0:0:0:1]\r\n", "[::1]"),
+            ("GET / HTTP/1.1\r\nhost: Example.com.:80\r\n", "example.com"),
+            ("GET / HTTP/1.1\r\nhost: a:\r\n", "a"),
         ] {
             assert_eq!(look(request.as_bytes()), key(host), "{request:?}");
         }
+        let request = b"GET /\xe9 HTTP/1.1\r\nuser-agent: caf\xe9\r\nhost: a\r\n";
+        assert_eq!(look(request), key("a"), "bytes of another alphabet before it");
     }
 
     #[test]
@@ -100,6 +119,11 @@ mod tests {
             b"GET / HTTP/1.1\r\nhost: [::1\r\n",
             b"GET / HTTP/1.1\r\nhost: \xff\r\n",
             b"GET / HTTP/1.1\r\nhost: a\0b\r\n",
+            b"GET / HTTP/1.1\r\nhost: [::1]x\r\n",
+            b"GET / HTTP/1.1\r\nhost: [a]\r\n",
+            b"GET / HTTP/1.1\r\nhost: a:http\r\n",
+            b"GET / HTTP/1.1\r\nhost: user@a\r\n",
+            b"GET / HTTP/1.1\r\nhost: .\r\n",
         ] {
             assert_eq!(look(bytes), Seen::Nothing, "{:?}", String::from_utf8_lossy(bytes));
         }

@@ -36,7 +36,7 @@ fn source(line: &[u8]) -> Option<IpAddr> {
     let mut words = line.split(' ').skip(1);
     let mut next = || words.next();
     let (family, source, target, ports) = (next()?, next()?, next()?, [next()?, next()?]);
-    let whole = next().is_none() && ports.iter().all(|port| port.parse::<u16>().is_ok());
+    let whole = next().is_none() && ports.into_iter().all(is_port);
     let addresses: [IpAddr; 2] = [source.parse().ok()?, target.parse().ok()?];
     let of_family = match family {
         "TCP4" => addresses.iter().all(IpAddr::is_ipv4),
@@ -44,6 +44,11 @@ fn source(line: &[u8]) -> Option<IpAddr> {
         _ => false,
     };
     (whole && of_family).then_some(addresses[0])
+}
+
+/// Digits without a zero before them.
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port.to_string() == text)
 }
 
 fn in_block(bytes: &[u8]) -> Seen<'_> {
@@ -54,11 +59,12 @@ fn in_block(bytes: &[u8]) -> Seen<'_> {
     let Some(&[family, high, low]) = bytes.get(13..16) else { return Seen::More };
     let length = usize::from(u16::from_be_bytes([high, low]));
     let rest = &bytes[16..];
-    match family >> 4 {
-        1 if length >= 12 => rest
+    // Of streams and datagrams alike.
+    match family {
+        0x11 | 0x12 if length >= 12 => rest
             .first_chunk::<4>()
             .map_or(Seen::More, |address| said(Some(Ipv4Addr::from(*address).into()))),
-        2 if length >= 36 => rest
+        0x21 | 0x22 if length >= 36 => rest
             .first_chunk::<16>()
             .map_or(Seen::More, |address| said(Some(Ipv6Addr::from(*address).into()))),
         _ => Seen::Nothing,
@@ -118,12 +124,16 @@ mod tests {
             b"PROXY TCP4 ::1 ::1 1 2\r\n",
             b"PROXY TCP4 10.1.2.3 10.0.0.1 1 65536\r\n",
             b"PROXY TCP4 10.1.2.3 10.0.0.1 1 2 3\r\n",
+            b"PROXY TCP4 10.1.2.3 10.0.0.1 +1 2\r\n",
+            b"PROXY TCP4 10.1.2.3 10.0.0.1 01 2\r\n",
             b"PROXY TCP4 \xff 10.0.0.1 1 2\r\n",
             &long,
             &block(0x20, 0x11, &[0; 12]),
             &block(0x11, 0x11, &[0; 12]),
             &block(0x21, 0x31, &[0; 216]),
             &block(0x21, 0x11, &[0; 11]),
+            &block(0x21, 0x10, &[0; 12]),
+            &block(0x21, 0x1f, &[0; 12]),
         ] {
             assert_eq!(look(bytes), Seen::Nothing, "{:?}", String::from_utf8_lossy(bytes));
         }

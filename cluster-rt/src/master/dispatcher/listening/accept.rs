@@ -25,7 +25,7 @@ impl Listening {
         loop {
             match socket::accept(&door) {
                 Ok((socket, peer)) => {
-                    self.last_trouble = None;
+                    (self.last_trouble, self.came) = (None, true);
                     return Some(Connection { socket, peer });
                 }
                 Err(Errno::AGAIN) => {
@@ -40,6 +40,9 @@ impl Listening {
                 Err(error) if is_of_one_connection(error) => {}
                 Err(error) => {
                     self.paused_until = Some(now + EXHAUSTED_PAUSE);
+                    if matches!(error, Errno::MFILE | Errno::NFILE) {
+                        self.hurry_peeked(now);
+                    }
                     self.tell_once(error);
                     return None;
                 }

@@ -92,6 +92,11 @@ impl Listening {
         closed
     }
 
+    /// Closes what no queue has had room for; how many those were.
+    pub(in crate::master::dispatcher) fn let_go_of_held(&mut self) -> usize {
+        std::mem::take(&mut self.held).len()
+    }
+
     /// Whether, after the close, workers have taken everything; when no longer `patient`, whether
     /// everything is at least in the queue of a worker that lives.
     pub(in crate::master::dispatcher) fn is_finished(

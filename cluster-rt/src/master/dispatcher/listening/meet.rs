@@ -5,8 +5,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Listening, News, peeking::Decided};
+use super::{
+    Listening, News,
+    peeking::{Decided, Peeked},
+};
 use crate::handoff::Connection;
+
+/// How many are waited for no longer when there is no descriptor for another.
+const HURRIED: usize = 16;
 
 /// How often it is told that connections without a key are closed.
 const CLOSED_TOLD: Duration = Duration::from_secs(1);
@@ -74,7 +80,16 @@ impl Listening {
     }
 
     /// Whether those that wait for their first bytes are looked at in this round.
-    pub(super) fn looks_at_peeked(&self, now: Instant) -> bool {
-        self.held.is_empty() && self.paused_until.is_none_or(|at| at <= now)
+    pub(super) fn looks_at_peeked(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// There is no descriptor for the next connection: some of those that have waited longest go on as they are.
+    pub(super) fn hurry_peeked(&mut self, now: Instant) {
+        for _ in 0..HURRIED {
+            let first = self.peeked.as_mut().filter(|_| self.held.is_empty());
+            let Some(decided) = first.and_then(Peeked::oldest) else { return };
+            self.settle(decided, now);
+        }
     }
 }

@@ -8,6 +8,10 @@ use std::{
     collections::BTreeMap,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -66,23 +70,63 @@ pub(super) struct Peeked {
     /// By the order in which they came, which is that of their deadlines.
     waiting: BTreeMap<u64, Waiting>,
     next: u64,
+    share: DescriptorShare,
+}
+
+/// How many descriptors those take that wait, of all listeners together: at most a quarter of what this process may
+/// have, or clients that send nothing could keep it from starting workers.
+#[derive(Clone, Debug)]
+pub(in crate::master::dispatcher) struct DescriptorShare {
+    taken: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl DescriptorShare {
+    pub(in crate::master::dispatcher) fn of(limit: u64) -> Self {
+        let most = usize::try_from(limit / 4).unwrap_or(usize::MAX);
+        Self { taken: Arc::default(), most }
+    }
+
+    // One thread alone counts.
+    fn take(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, count: usize) {
+        self.taken.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) > self.most
+    }
+}
+
+impl Drop for Peeked {
+    fn drop(&mut self) {
+        self.share.give_back(self.waiting.len());
+    }
 }
 
 impl Peeked {
     /// With the reason why nothing can be waited for, if so.
-    pub(super) fn new(peek: Peek, rules: Peeking) -> (Self, Option<io::Error>) {
+    pub(super) fn new(
+        peek: Peek,
+        rules: Peeking,
+        share: DescriptorShare,
+    ) -> (Self, Option<io::Error>) {
         let (arrivals, refused) = match epoll::create(epoll::CreateFlags::CLOEXEC) {
             Ok(arrivals) => (Some(arrivals), None),
             Err(error) => (None, Some(error.into())),
         };
         let rules = rules.clamped();
         let buffer = vec![0; rules.bytes as usize];
-        (Self { peek, rules, buffer, arrivals, waiting: BTreeMap::new(), next: 0 }, refused)
+        let waiting = BTreeMap::new();
+        (Self { peek, rules, buffer, arrivals, waiting, next: 0, share }, refused)
     }
 
-    /// Whether what has no key is closed.
+    /// Whether what has no key is closed. Not where nobody can be waited for: then nobody's key is known.
     pub(super) fn closes(&self) -> bool {
-        self.rules.close
+        self.rules.close && self.arrivals.is_some()
     }
 
     /// Where a connection belongs, as far as its bytes say so now.
@@ -133,6 +177,7 @@ impl Peeked {
             return Some((connection, None));
         }
         self.next += 1;
+        self.share.take();
         self.waiting.insert(token, Waiting { connection, until, looks: 1 });
         None
     }
@@ -165,16 +210,26 @@ impl Peeked {
                 return None;
             }
             Look::More | Look::Nothing => None,
-            Look::Gone => return None,
+            Look::Gone => {
+                self.share.give_back(1);
+                return None;
+            }
         };
+        self.share.give_back(1);
         Some((self.let_go(waiting), home))
     }
 
     /// The next connection whose time is over, or that is one too many.
     pub(super) fn overdue(&mut self, now: Instant) -> Option<Decided> {
-        let too_many = self.waiting.len() > self.rules.waiting as usize;
-        let first = self.waiting.first_entry();
-        let waiting = first.filter(|first| too_many || first.get().until <= now)?.remove();
+        let too_many = self.waiting.len() > self.rules.waiting as usize || self.share.is_exceeded();
+        let (_, first) = self.waiting.first_key_value()?;
+        if too_many || first.until <= now { self.oldest() } else { None }
+    }
+
+    /// The connection that has waited longest, as if its time were over.
+    pub(super) fn oldest(&mut self) -> Option<Decided> {
+        let (_, waiting) = self.waiting.pop_first()?;
+        self.share.give_back(1);
         let connection = self.let_go(waiting);
         let home = self.home_of(&connection);
         Some((connection, home))
@@ -191,6 +246,7 @@ impl Peeked {
     /// All that wait; no more will.
     pub(super) fn end(&mut self) -> Vec<Connection> {
         self.arrivals = None;
+        self.share.give_back(self.waiting.len());
         std::mem::take(&mut self.waiting).into_values().map(|waiting| waiting.connection).collect()
     }
 

@@ -1,13 +1,14 @@
 //! When the dispatcher may let connections come together, and then take many at a time.
 //!
-//! Only while every worker has connections to take: nobody is served later for that. What it saves is the
-//! thread's own sleeps and wake-ups, and those of workers that would find one connection at a time.
+//! Only after some came, and while every worker has connections to take: hardly anybody is served later for that.
+//! What it saves is the thread's own sleeps and wake-ups, and those of workers that would find one connection at
+//! a time. Invariant: where nothing comes it does not rest, so that it sleeps until something does.
 
 use std::time::{Duration, Instant};
 
 use super::Listening;
 
-/// No worker takes a connection in less, so that with two waiting it has something to do for twice as long.
+/// Hardly a thread takes a connection in less, so that with two waiting it has something to do for twice as long.
 const CONNECTION_MIN: Duration = Duration::from_micros(20);
 
 /// However many wait, so that a worker that is to get nothing more is not sent what came long before.
