@@ -201,9 +201,10 @@ fn a_worker_killed_during_a_reload_comes_back() {
     program.wait_for_workers(3);
     let load = Load::start(program.address(), "/", 4, Duration::from_millis(1));
     deployed.replace(fixture!("steered"), "two", "serve");
+    // Before any newcomer can be among them.
+    let before = pids(&program);
     let reload = program.begin_order("reload");
     program.line("event reload to generation 2 started");
-    let before = pids(&program);
     for slot in [1, 2] {
         cluster_tests::send_signal(program.worker(slot).pid, Signal::KILL);
     }
