@@ -1,13 +1,27 @@
 //! A system that refuses what the cluster would have: signals, processes, files. It goes without, or
 //! waits, or says what is missing; and it can be stopped.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs::File,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+};
 
 use cluster_tests::{
     Running, Signal,
-    client::{Outcome, get},
-    eventually, fixture, send_signal, skip,
+    client::{Asked, Outcome, Tally, get},
+    eventually, fixture, foreign,
+    proc::Process,
+    send_signal, skip,
 };
+use rustix::process::geteuid;
+
+/// The program under this setting of the shell's `ulimit`.
+fn limited(setting: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit {setting} && exec \"$0\""), fixture!("serve")]);
+    command
+}
 
 fn replace(program: &Running, slot: usize) {
     let old = program.worker(slot).pid;
@@ -47,5 +61,55 @@ fn where_a_pidfd_takes_no_signal_workers_and_zygotes_are_killed_all_the_same() {
     // It is past its grace, and the zygote ends by a signal alone.
     let stopped = program.worker(0).pid;
     send_signal(stopped, Signal::STOP);
+    program.stop();
+}
+
+#[test]
+fn where_no_file_may_have_a_size_it_serves() {
+    let program = Running::start_command(limited("-S -f 0"));
+    program.wait_for_workers(2);
+    let tally = Asked::start(program.address(), "/", 20).finish();
+    assert_eq!(tally, Tally::of_answers(20));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.worker(0).pid));
+    let limits = limits.expect("the worker lives");
+    let of_files = limits.lines().find(|line| line.starts_with("Max file size"));
+    let of_files = of_files.expect("a line for each limit");
+    assert!(of_files.split_ascii_whitespace().nth(3) == Some("0"), "{of_files}");
+    program.stop();
+}
+
+#[test]
+fn a_limit_of_file_sizes_that_cannot_be_raised_is_named() {
+    let mut command = limited("-f 0");
+    if geteuid().is_root() {
+        command.uid(64_011).gid(64_011);
+    }
+    let mut program = Running::start_command(command);
+    let code = program.exit_code();
+    if code != 71 {
+        return skip("a limit of file sizes that stays: this user may raise it");
+    }
+    program.line("LimitFSIZE");
+}
+
+/// The file takes a few lines, and then no more.
+#[test]
+fn a_log_that_has_reached_the_limit_of_file_sizes_stops_nothing() {
+    let path = std::env::temp_dir().join(format!("cluster-test-log-{}", std::process::id()));
+    let log = File::create(&path).expect("a temporary file");
+    let mut command = limited("-S -f 1");
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let program = Running::start_as_is(command);
+    let listening = || foreign::listening_on(&Process::look(program.pid())?).pop();
+    let address = eventually("a listening socket", listening);
+    for round in 0..30 {
+        program.wait_for_workers(2);
+        replace(&program, round % 2);
+        let tally = Asked::start(address, "/", 10).finish();
+        assert_eq!(tally, Tally::of_answers(10), "{round}");
+    }
+    let bytes = std::fs::metadata(&path).expect("our file").len();
+    let _ = std::fs::remove_file(&path);
+    assert!((512..=1024).contains(&bytes), "it is full: {bytes}");
     program.stop();
 }
