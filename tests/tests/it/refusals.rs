@@ -113,3 +113,38 @@ fn a_log_that_has_reached_the_limit_of_file_sizes_stops_nothing() {
     assert!((512..=1024).contains(&bytes), "it is full: {bytes}");
     program.stop();
 }
+
+/// The zygote and all workers die at a moment when the kernel makes no process.
+#[test]
+fn while_no_process_can_be_made_the_master_waits_and_then_serves_on() {
+    const USER: u32 = 64_012;
+    let is_root = geteuid().is_root();
+    let as_user = |command: &mut Command| {
+        if is_root {
+            command.uid(USER).gid(USER);
+        }
+    };
+    let mut command = Command::new(fixture!("serve"));
+    as_user(&mut command);
+    let program = Running::start_command(command);
+    let address = program.address();
+    program.wait_for_workers(2);
+    let set_limit = |limit: &str| {
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &program.pid().to_string(), &format!("--nproc={limit}:")]);
+        as_user(&mut command);
+        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    if !set_limit("1") {
+        return skip("no process can be made: no prlimit");
+    }
+    let gone = program.workers().into_iter().chain(program.zygote());
+    gone.for_each(|process| send_signal(process.pid, Signal::KILL));
+    // More often than failed starts are put up with.
+    program.lines("start of zygote 1: fork: Resource temporarily unavailable", 6);
+    let waiting = Asked::start(address, "/", 10);
+    assert!(set_limit("4000"));
+    assert_eq!(waiting.finish(), Tally::of_answers(10), "{:#?}", program.output());
+    program.wait_for_workers(2);
+    program.stop();
+}

@@ -16,8 +16,11 @@ pub(crate) enum Input {
     ZygotePreloading { generation: u32 },
     /// The generation's zygote forks on request.
     ZygoteUp { generation: u32 },
-    /// The generation's zygote has ended, or could not be started.
+    /// The generation's zygote has ended.
     ZygoteExited { generation: u32, reason: String },
+    /// There is no process for the generation's zygote: for want of processes, memory or descriptors, or of a
+    /// program.
+    ZygoteNotStarted { generation: u32, reason: String },
     /// A worker's process exists.
     Spawned { worker: WorkerId, pid: u32 },
     /// A worker's process could not be made.

@@ -178,6 +178,9 @@ impl Supervisor {
             Input::ZygoteExited { generation, reason } => {
                 self.zygote_exited(generation, reason, now, out);
             }
+            Input::ZygoteNotStarted { generation, reason } => {
+                self.zygote_not_started(generation, &reason, now, out);
+            }
             Input::Spawned { worker, pid } => self.spawned(worker, pid, now, out),
             Input::SpawnFailed { worker, errno } => self.spawn_failed(worker, errno, now, out),
             Input::Greeted { worker } => self.with(worker, |w| w.greeted = true),

@@ -52,6 +52,7 @@ fn any_input(random: &mut Random, orders: &mut u64) -> Input {
     };
     match random.below(27) {
         0 | 1 => Input::ZygoteUp { generation },
+        2 if random.below(4) == 0 => Input::ZygoteNotStarted { generation, reason: String::new() },
         2 => Input::ZygoteExited { generation, reason: String::new() },
         3 | 4 => Input::Spawned { worker, pid: 1 },
         5 => Input::SpawnFailed { worker, errno: 11 },

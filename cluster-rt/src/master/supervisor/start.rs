@@ -22,7 +22,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(1);
 const OPEN_HOLD: Duration = Duration::from_secs(1);
 
 /// The pause after the kernel refused a fork.
-const FORK_RETRY: Duration = Duration::from_secs(1);
+pub(super) const FORK_RETRY: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) fn begin(&mut self, now: Instant, out: &mut Vec<Action>) {
