@@ -130,6 +130,16 @@ fn a_file_that_is_no_program_changes_nothing() {
 }
 
 #[test]
+fn a_script_in_the_programs_place_changes_nothing_and_is_named() {
+    let script = |deployed: &Deployed| {
+        deployed.install("/dev/null", "#!/bin/sh\nexec ./app.real \"$@\"\n", 0o755);
+    };
+    let outcome = bad_newcomer(script, &[]);
+    assert!(outcome.contains("exec: No such file or directory"), "{outcome}");
+    assert!(outcome.contains("it is a script"), "{outcome}");
+}
+
+#[test]
 fn another_program_that_ends_changes_nothing() {
     let quits = |deployed: &Deployed| deployed.replace(fixture!("imposter"), "x", "quits");
     let outcome = bad_newcomer(quits, &[]);
