@@ -99,7 +99,7 @@ fn bad_newcomer(deploy: impl FnOnce(&Deployed), variables: &[(&str, &str)]) -> S
     eventually("the newcomers' end", || (program.workers().len() == slots).then_some(()));
     // By signal, the failure is a line; and afterwards signals are as good as before.
     program.signal(Signal::HUP);
-    program.lines("failed: ", 2);
+    program.line("reload to generation 3 failed: ");
     deployed.replace(fixture!("steered"), "good", "serve");
     program.signal(Signal::HUP);
     program.line(" finished");
