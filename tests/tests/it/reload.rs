@@ -140,6 +140,14 @@ fn a_script_in_the_programs_place_changes_nothing_and_is_named() {
 }
 
 #[test]
+fn a_newcomer_that_listens_elsewhere_changes_nothing_and_what_it_lacks_is_named() {
+    let elsewhere = |deployed: &Deployed| deployed.replace(fixture!("steered"), "two", "elsewhere");
+    let outcome = bad_newcomer(elsewhere, &[("CLUSTER_START_TIMEOUT", "2s")]);
+    assert!(outcome.contains("(start_timeout): it does not accept on 127.0.0.1:"), "{outcome}");
+    assert!(outcome.contains(", where the worker before it does"), "{outcome}");
+}
+
+#[test]
 fn another_program_that_ends_changes_nothing() {
     let quits = |deployed: &Deployed| deployed.replace(fixture!("imposter"), "x", "quits");
     let outcome = bad_newcomer(quits, &[]);

@@ -61,7 +61,7 @@ impl Control {
                 .warn(format!("{endpoint}: the schedule stays {schedule} until the next start"));
         }
         let is_udp = matches!(endpoint, Endpoint::Udp(_));
-        self.feed(Input::Bound { worker, addr: endpoint.clone() });
+        self.feed(Input::Bound { worker, listener, addr: endpoint.clone() });
         let outcome = Ok(Bound { listener, endpoint });
         self.send(worker, &ToWorker::Bound { request, outcome }, given);
         if is_udp {

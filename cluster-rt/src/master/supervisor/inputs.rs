@@ -30,7 +30,7 @@ pub(crate) enum Input {
     /// The worker is about to run `main`.
     Online { worker: WorkerId },
     /// The worker bound a listener.
-    Bound { worker: WorkerId, addr: Endpoint },
+    Bound { worker: WorkerId, listener: ListenerId, addr: Endpoint },
     /// The worker waits for connections on this listener.
     Accepting { worker: WorkerId, listener: ListenerId },
     /// The worker dropped this listener.

@@ -186,7 +186,8 @@ impl Supervisor {
             Timer::NotReady(worker) => {
                 let Some(service) = self.workers.get(&worker).map(|w| w.service) else { return };
                 let limit = humantime::format_duration(self.rules_of(service).start_timeout);
-                let fault = format!("not ready {limit} after its spawn (start_timeout)");
+                let unmet = self.unmet(worker);
+                let fault = format!("not ready {limit} after its spawn (start_timeout){unmet}");
                 out.push(Action::Warn(format!("worker {worker} is killed: {fault}")));
                 self.with(worker, |w| w.fault = Some(fault));
                 self.kill_worker(worker, KilledFor::StartTimeout, out);
