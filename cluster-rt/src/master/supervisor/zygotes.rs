@@ -228,11 +228,9 @@ impl Supervisor {
         of.map(|(&id, _)| id).collect()
     }
 
-    /// Whether a worker that is due can be had now.
-    pub(super) fn may_spawn(&self, service: usize, generation: u32) -> bool {
-        self.is_up(generation)
-            && self.wants_workers(service)
-            && self.unanswered(generation).len() < SPAWNS_AT_ONCE_MAX
+    /// Whether the generation's zygote can be asked for a worker now.
+    pub(super) fn takes_a_spawn(&self, generation: u32) -> bool {
+        self.is_up(generation) && self.unanswered(generation).len() < SPAWNS_AT_ONCE_MAX
     }
 
     /// When each zygote is overdue: with its hello, its preload, or its answer to a spawn.
