@@ -78,6 +78,21 @@ impl Control {
         options: &BindOptions,
     ) {
         let (listener, schedule) = (opened.listener, opened.schedule);
+        match &opened.restored {
+            Some(Ok(())) => {
+                let text = format!("{}: its file was gone and is there again", opened.endpoint);
+                self.parts.report.warn(text);
+            }
+            Some(Err(refused)) => {
+                let error = std::io::Error::from_raw_os_error(refused.errno);
+                let (at, operation) = (&opened.endpoint, &refused.operation);
+                let text = format!(
+                    "{at}: its file is gone, so that nobody can connect: {operation}: {error}"
+                );
+                self.parts.report.warn(text);
+            }
+            None => {}
+        }
         if opened.is_new {
             let how = match schedule {
                 Schedule::RoundRobin => String::new(),
