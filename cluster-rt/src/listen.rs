@@ -56,6 +56,14 @@ pub(crate) fn next(endpoint: &Endpoint, options: &BindOptions) -> Result<Made, B
     }
 }
 
+/// Makes another socket at the path of `endpoint`, whose file is gone.
+pub(crate) fn again(endpoint: &Endpoint, options: &BindOptions) -> Result<Made, BindRefused> {
+    match endpoint {
+        Endpoint::Unix(path) => local(path, options),
+        Endpoint::Tcp(_) | Endpoint::Udp(_) => next(endpoint, options),
+    }
+}
+
 fn listening(options: &BindOptions) -> Listening {
     Listening { backlog: options.backlog, v6only: options.v6only }
 }

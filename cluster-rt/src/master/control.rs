@@ -240,7 +240,7 @@ impl Control {
             }
             News::ZygoteNotStarted { generation, reason } => {
                 self.zygotes.remove(&generation);
-                self.feed(Input::ZygoteExited { generation, reason });
+                self.feed(Input::ZygoteNotStarted { generation, reason });
             }
             News::Reaped { pid, status } => {
                 let zygote = self.zygotes.iter().find(|(_, z)| z.pid() == Some(pid));

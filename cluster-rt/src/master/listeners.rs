@@ -77,6 +77,8 @@ pub(super) struct Opened {
     pub(super) queue: Option<Arc<Queue>>,
     /// What the worker gets.
     pub(super) given: Vec<Arc<OwnedFd>>,
+    /// The file of the path was gone: whether there is one again.
+    pub(super) restored: Option<Result<(), BindRefused>>,
 }
 
 impl Listeners {
@@ -95,8 +97,13 @@ impl Listeners {
         let Some(listener) = self.by_id.get_mut(&id) else {
             return Err(refused("bind", &io::Error::other("the listener is gone")));
         };
+        let mut restored = None;
         let made = if is_new {
             listener.sockets.first().map(|(_, socket)| Arc::clone(socket))
+        } else if listener.has_lost_its_file() {
+            let (socket, outcome) = listener.restore_file(options, asker.slot);
+            restored = Some(outcome);
+            socket
         } else {
             listener.widen(options, asker.slot)?
         };
@@ -121,6 +128,7 @@ impl Listeners {
             socket: made,
             queue,
             given,
+            restored,
         })
     }
 
@@ -284,6 +292,34 @@ impl Listener {
         let socket = Arc::new(listen::next(&self.endpoint, &options)?.socket);
         self.sockets.push((slot, Arc::clone(&socket)));
         Ok(Some(socket))
+    }
+
+    /// Nobody can connect to the path any more: somebody has removed the file, as what clears temporary
+    /// directories does, or the whole directory.
+    fn has_lost_its_file(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.is_there())
+    }
+
+    /// Another socket at the path, which is the first from now on; what waits in the one before is served
+    /// still. If there can be none, the listener stays what it was.
+    fn restore_file(
+        &mut self,
+        options: &BindOptions,
+        slot: usize,
+    ) -> (Option<Arc<OwnedFd>>, Result<(), BindRefused>) {
+        if self.sockets.len() >= GROUP_MAX {
+            return (None, Err(refused("bind", &io::Error::from_raw_os_error(libc::EMFILE))));
+        }
+        let options = BindOptions { backlog: self.backlog.max(options.backlog), ..options.clone() };
+        match listen::again(&self.endpoint, &options) {
+            Ok(Made { socket, file, .. }) => {
+                let socket = Arc::new(socket);
+                self.sockets.insert(0, (slot, Arc::clone(&socket)));
+                self.file = file;
+                (Some(socket), Ok(()))
+            }
+            Err(error) => (None, Err(error)),
+        }
     }
 
     /// The receiving end of the berth's queue, and the queue itself if it is new.

@@ -182,9 +182,11 @@ fn start_branch(
     Ok(ended)
 }
 
-/// Handlers for every signal that is an order to the master.
+/// Handlers for every signal that is an order to the master, which come however the program was started: whoever
+/// runs it with TERM blocked, as a launcher does that forks with its own mask, wants it to stop all the same.
+/// Workers have the mask of the start.
 fn watch_signals() {
-    for signal in [
+    let orders = [
         Signal::SIGCHLD,
         Signal::SIGTERM,
         Signal::SIGINT,
@@ -192,11 +194,16 @@ fn watch_signals() {
         Signal::SIGHUP,
         Signal::SIGUSR1,
         Signal::SIGUSR2,
-    ] {
+    ];
+    for signal in orders {
         // Started under nohup, or in the background by a shell without job control: stays ignored.
         // SIGCHLD alone has to come: ignored, the kernel would reap and lose the exit codes.
         if signal == Signal::SIGCHLD || signal::disposition(signal) != Disposition::Ignored {
             signal::watch(signal);
         }
     }
+    signal::unblock(orders);
+    // Where stderr is a file that has reached the limit of sizes, a line is lost and not the master. Workers are
+    // as any program.
+    signal::disregard(Signal::SIGXFSZ);
 }

@@ -153,12 +153,15 @@ fn says_its_own(cause: ExitCause, status: ExitStatus) -> bool {
 }
 
 fn write(level: LogLevel, text: &str) {
-    if tracing::dispatcher::has_been_set() {
-        match level {
+    // The subscriber is the user's: one that panics, as some do when they cannot write, loses its line to stderr
+    // and not this thread with all lines to come.
+    let told = tracing::dispatcher::has_been_set()
+        && std::panic::catch_unwind(|| match level {
             LogLevel::Warn => tracing::warn!(target: "cluster", "{text}"),
             LogLevel::Info | LogLevel::Off => tracing::info!(target: "cluster", "{text}"),
-        }
-    } else {
+        })
+        .is_ok();
+    if !told {
         to_stderr(format!("cluster: {text}\n").as_bytes());
     }
 }

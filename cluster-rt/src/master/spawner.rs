@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use nix::libc;
+
 use crate::{
     config::Credentials,
     id::WorkerId,
@@ -148,7 +150,7 @@ impl ZygoteHandle {
             FromZygote::SpawnFailed { worker, errno } => Ok(Answer::SpawnFailed { worker, errno }),
             FromZygote::ExecFailed { errno } => {
                 let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
-                Err(format!("exec: {error}"))
+                Err(format!("exec: {error}{}", exec_remedy(&error)))
             }
         }
     }
@@ -159,5 +161,20 @@ impl ZygoteHandle {
         self.last_words = Some(reason);
         // If it cannot be killed now it ends by its link's end.
         let _ = self.kill();
+    }
+}
+
+/// What to look at when the program could not be exec'd. The kernel's words for the first two are those of a
+/// missing file and of a missing right, although the file was there and open.
+fn exec_remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => {
+            " (it is a script, which has to start the program and not be it, or the loader that it was linked for \
+             is not on this machine: `ldd`)"
+        }
+        Some(libc::EACCES) => " (it is no file, or nobody may execute it: `ls -l`)",
+        Some(libc::ENOEXEC) => " (it is no program, or one for another kind of machine: `file`)",
+        Some(libc::ETXTBSY) => " (it is still being written: write beside it, then rename)",
+        _ => "",
     }
 }

@@ -15,6 +15,7 @@ use std::{
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
     mm::{MapFlags, ProtFlags, mmap},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
 /// Rows, and so workers that can live at once.
@@ -52,7 +53,7 @@ impl Scoreboard {
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
         let fd =
             memfd_create("cluster-scoreboard", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&fd, size_of::<Board>() as u64)?;
+        resize(&fd, size_of::<Board>() as u64)?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let scoreboard = Self::map(&fd)?;
         Ok((scoreboard, fd))
@@ -92,6 +93,27 @@ impl Scoreboard {
     pub(crate) fn row(self, number: u32) -> Option<&'static Row> {
         self.0.rows.get(number as usize)
     }
+}
+
+/// Gives a file its size, also where the limit of file sizes, which goes for memory too (`setrlimit(2)`), says
+/// that this process writes no files: for that moment it is raised.
+fn resize(fd: &OwnedFd, bytes: u64) -> io::Result<()> {
+    let limit = getrlimit(Resource::Fsize);
+    if limit.current.is_none_or(|current| current >= bytes) {
+        return Ok(ftruncate(fd, bytes)?);
+    }
+    let maximum = limit.maximum.map(|maximum| maximum.max(bytes));
+    let raised = Rlimit { current: Some(bytes), maximum };
+    setrlimit(Resource::Fsize, raised).map_err(|error| {
+        io::Error::other(format!(
+            "{error}: it takes {} KiB, and the limit of file sizes (`ulimit -f`, systemd's LimitFSIZE) is below",
+            bytes / 1024
+        ))
+    })?;
+    let resized = ftruncate(fd, bytes);
+    // What was allowed before is.
+    let _ = setrlimit(Resource::Fsize, limit);
+    Ok(resized?)
 }
 
 impl Row {

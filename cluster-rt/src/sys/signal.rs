@@ -86,6 +86,13 @@ pub(crate) fn watch(signal: Signal) {
     install(signal, note);
 }
 
+/// Lets `signals` come to this thread, and to those that it starts, although the program was started with them
+/// blocked.
+pub(crate) fn unblock(signals: impl IntoIterator<Item = Signal>) {
+    let set: SigSet = signals.into_iter().collect();
+    let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
+}
+
 /// Lets `signal` come and do nothing, from now on.
 pub(crate) fn disregard(signal: Signal) {
     install(signal, nothing);

@@ -75,6 +75,14 @@ pub(crate) fn listen(
 }
 
 impl SocketFile {
+    /// Whether it is still there: a file that cannot be looked at is taken to be.
+    pub(crate) fn is_there(&self) -> bool {
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(metadata) => (metadata.dev(), metadata.ino()) == (self.device, self.inode),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
     /// Removes the file, if it is still the one that was made.
     pub(crate) fn remove(&self) {
         let Ok(metadata) = std::fs::symlink_metadata(&self.path) else { return };

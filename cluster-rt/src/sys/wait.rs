@@ -54,8 +54,8 @@ impl Child {
         self.pid
     }
 
-    /// SIGKILL. A process that has ended already is no error. Without a pidfd the signal goes to the pid:
-    /// right while the child was not reaped, or so shortly before that the pid is not used again yet.
+    /// SIGKILL. A process that has ended already is no error. Without a pidfd, or where no signal may be
+    /// sent by it, the signal goes to the pid: right while the child was not reaped, or so shortly before that the pid is not used again yet.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.send(Signal::KILL)
     }
@@ -66,11 +66,13 @@ impl Child {
     }
 
     fn send(&self, signal: Signal) -> io::Result<()> {
-        let sent = match &self.pidfd {
-            Some(pidfd) => pidfd_send_signal(pidfd, signal),
-            None => {
-                Pid::from_raw(self.pid).ok_or(Errno::SRCH).and_then(|pid| kill_process(pid, signal))
-            }
+        let by_pid =
+            || Pid::from_raw(self.pid).ok_or(Errno::SRCH).and_then(|pid| kill_process(pid, signal));
+        let sent = match self.pidfd.as_ref().map(|pidfd| pidfd_send_signal(pidfd, signal)) {
+            Some(sent @ (Ok(()) | Err(Errno::SRCH))) => sent,
+            // Also where a container's filter of system calls lets a pidfd be opened and no signal be sent by
+            // it: a child that cannot be ended would keep a stop from its end.
+            Some(Err(_)) | None => by_pid(),
         };
         match sent {
             Ok(()) | Err(Errno::SRCH) => Ok(()),

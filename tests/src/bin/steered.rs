@@ -38,6 +38,10 @@ async fn serve(worker: &cluster::Worker) -> std::io::Result<()> {
         "crash" => return Err(std::io::Error::other("the database is not there")),
         "crash-in-2" if slot == 2 => return Err(std::io::Error::other("slot 2 cannot")),
         "hang" => std::future::pending().await,
+        "elsewhere" => {
+            let elsewhere = TcpListener::bind("127.0.0.2:0").await?;
+            return axum::serve(elsewhere, Router::new()).await;
+        }
         "die-late" => {
             tokio::spawn(async {
                 tokio::time::sleep(Duration::from_millis(300)).await;

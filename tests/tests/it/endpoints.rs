@@ -120,6 +120,49 @@ fn a_stale_unix_socket_is_replaced() {
     program.stop();
 }
 
+fn replace(program: &Running, slot: usize) {
+    let old = program.worker(slot).pid;
+    send_signal(old, Signal::KILL);
+    eventually("another worker", || Some(()).filter(|()| program.worker(slot).pid != old));
+}
+
+/// As by what clears temporary directories.
+#[test]
+fn a_unix_socket_whose_file_was_removed_is_there_again_with_the_next_worker() {
+    for schedule in ["round-robin", "shared"] {
+        let directory = Directory::new(schedule);
+        let path = directory.socket();
+        let variables = [TWO[0], ("CLUSTER_SCHEDULE", schedule)];
+        let program = Running::start(fixture!("listens"), &["unix", &path], &variables);
+        program.lines(") ready", 2);
+        by_both(|| answered(get_at(Path::new(&path), "/")));
+        fs::remove_file(&path).expect("its file");
+        replace(&program, 0);
+        program.line("its file was gone and is there again");
+        answered(get_at(Path::new(&path), "/"));
+        replace(&program, 1);
+        by_both(|| answered(get_at(Path::new(&path), "/")));
+        program.stop();
+        assert!(!Path::new(&path).exists(), "it goes with the cluster");
+    }
+}
+
+#[test]
+fn a_path_that_is_anothers_by_now_is_left_to_it_and_told() {
+    let directory = Directory::new("taken");
+    let path = directory.socket();
+    let program = start(&["unix", &path]);
+    fs::remove_file(&path).expect("its file");
+    let another = UnixListener::bind(&path).expect("bound");
+    replace(&program, 0);
+    program.line("its file is gone, so that nobody can connect: bind: Address already in use");
+    program.wait_for_workers(2);
+    program.stop();
+    let connected = std::os::unix::net::UnixStream::connect(&path);
+    assert!(connected.is_ok(), "{connected:?}");
+    drop(another);
+}
+
 /// Row 41, net-listen-relative-path: longer than a socket address by its absolute path.
 #[test]
 fn a_relative_path_in_a_deep_directory_works() {

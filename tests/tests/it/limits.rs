@@ -82,6 +82,19 @@ fn a_full_stderr_stops_nothing() {
     drop(unread);
 }
 
+/// What it does not take is on stderr, the first line and those that follow.
+#[test]
+fn a_tracing_subscriber_that_panics_silences_nothing() {
+    let program = Running::start(fixture!("subscriber"), &[], &[]);
+    program.address();
+    program.wait_for_workers(2);
+    for round in 1..=3 {
+        replace(&program, 1);
+        program.lines("exited: SIGKILL", round);
+    }
+    program.stop();
+}
+
 fn full_pipe() -> (OwnedFd, OwnedFd) {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
     while rustix::io::write(&writer, &[b'x'; 4096]).is_ok() {}

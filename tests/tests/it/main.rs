@@ -33,6 +33,7 @@ mod preload;
 mod process;
 mod process_traces;
 mod recycle;
+mod refusals;
 mod reload;
 mod roles;
 mod scale;

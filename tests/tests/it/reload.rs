@@ -99,7 +99,7 @@ fn bad_newcomer(deploy: impl FnOnce(&Deployed), variables: &[(&str, &str)]) -> S
     eventually("the newcomers' end", || (program.workers().len() == slots).then_some(()));
     // By signal, the failure is a line; and afterwards signals are as good as before.
     program.signal(Signal::HUP);
-    program.lines("failed: ", 2);
+    program.line("reload to generation 3 failed: ");
     deployed.replace(fixture!("steered"), "good", "serve");
     program.signal(Signal::HUP);
     program.line(" finished");
@@ -127,6 +127,24 @@ fn a_program_that_may_not_be_run_changes_nothing() {
 fn a_file_that_is_no_program_changes_nothing() {
     let outcome = bad_newcomer(|deployed| deployed.install("/dev/null", "hello\n", 0o755), &[]);
     assert!(outcome.contains("exec: Exec format error"), "{outcome}");
+}
+
+#[test]
+fn a_script_in_the_programs_place_changes_nothing_and_is_named() {
+    let script = |deployed: &Deployed| {
+        deployed.install("/dev/null", "#!/bin/sh\nexec ./app.real \"$@\"\n", 0o755);
+    };
+    let outcome = bad_newcomer(script, &[]);
+    assert!(outcome.contains("exec: No such file or directory"), "{outcome}");
+    assert!(outcome.contains("it is a script"), "{outcome}");
+}
+
+#[test]
+fn a_newcomer_that_listens_elsewhere_changes_nothing_and_what_it_lacks_is_named() {
+    let elsewhere = |deployed: &Deployed| deployed.replace(fixture!("steered"), "two", "elsewhere");
+    let outcome = bad_newcomer(elsewhere, &[("CLUSTER_START_TIMEOUT", "2s")]);
+    assert!(outcome.contains("(start_timeout): it does not accept on 127.0.0.1:"), "{outcome}");
+    assert!(outcome.contains(", where the worker before it does"), "{outcome}");
 }
 
 #[test]
@@ -201,9 +219,10 @@ fn a_worker_killed_during_a_reload_comes_back() {
     program.wait_for_workers(3);
     let load = Load::start(program.address(), "/", 4, Duration::from_millis(1));
     deployed.replace(fixture!("steered"), "two", "serve");
+    // Before any newcomer can be among them.
+    let before = pids(&program);
     let reload = program.begin_order("reload");
     program.line("event reload to generation 2 started");
-    let before = pids(&program);
     for slot in [1, 2] {
         cluster_tests::send_signal(program.worker(slot).pid, Signal::KILL);
     }

@@ -20,7 +20,7 @@ impl Control {
         match action {
             Action::ExecZygote { generation } => {
                 if let Err(reason) = self.exec_zygote(generation) {
-                    self.failures.push(Input::ZygoteExited { generation, reason });
+                    self.failures.push(Input::ZygoteNotStarted { generation, reason });
                 }
             }
             Action::KillZygote { generation } => {

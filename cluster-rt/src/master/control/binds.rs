@@ -62,7 +62,7 @@ impl Control {
                 .warn(format!("{endpoint}: the schedule stays {schedule} until the next start"));
         }
         let is_udp = matches!(endpoint, Endpoint::Udp(_));
-        self.feed(Input::Bound { worker, addr: endpoint.clone() });
+        self.feed(Input::Bound { worker, listener, addr: endpoint.clone() });
         let outcome = Ok(Bound { listener, endpoint });
         self.send(worker, &ToWorker::Bound { request, outcome }, given);
         if is_udp {
@@ -78,6 +78,21 @@ impl Control {
         options: &BindOptions,
     ) {
         let (listener, schedule) = (opened.listener, opened.schedule);
+        match &opened.restored {
+            Some(Ok(())) => {
+                let text = format!("{}: its file was gone and is there again", opened.endpoint);
+                self.parts.report.warn(text);
+            }
+            Some(Err(refused)) => {
+                let error = std::io::Error::from_raw_os_error(refused.errno);
+                let (at, operation) = (&opened.endpoint, &refused.operation);
+                let text = format!(
+                    "{at}: its file is gone, so that nobody can connect: {operation}: {error}"
+                );
+                self.parts.report.warn(text);
+            }
+            None => {}
+        }
         if opened.is_new {
             let how = match schedule {
                 Schedule::RoundRobin => String::new(),

@@ -16,8 +16,11 @@ pub(crate) enum Input {
     ZygotePreloading { generation: u32 },
     /// The generation's zygote forks on request.
     ZygoteUp { generation: u32 },
-    /// The generation's zygote has ended, or could not be started.
+    /// The generation's zygote has ended.
     ZygoteExited { generation: u32, reason: String },
+    /// There is no process for the generation's zygote: for want of processes, memory or descriptors, or of a
+    /// program.
+    ZygoteNotStarted { generation: u32, reason: String },
     /// A worker's process exists.
     Spawned { worker: WorkerId, pid: u32 },
     /// A worker's process could not be made.
@@ -27,7 +30,7 @@ pub(crate) enum Input {
     /// The worker is about to run `main`.
     Online { worker: WorkerId },
     /// The worker bound a listener.
-    Bound { worker: WorkerId, addr: Endpoint },
+    Bound { worker: WorkerId, listener: ListenerId, addr: Endpoint },
     /// The worker waits for connections on this listener.
     Accepting { worker: WorkerId, listener: ListenerId },
     /// The worker dropped this listener.

@@ -175,15 +175,19 @@ impl Supervisor {
             Input::ZygoteExited { generation, reason } => {
                 self.zygote_exited(generation, reason, now, out);
             }
+            Input::ZygoteNotStarted { generation, reason } => {
+                self.zygote_not_started(generation, &reason, now, out);
+            }
             Input::Spawned { worker, pid } => self.spawned(worker, pid, now, out),
             Input::SpawnFailed { worker, errno } => self.spawn_failed(worker, errno, now, out),
             Input::Greeted { worker } => self.with(worker, |w| w.greeted = true),
             Input::Online { worker } => self.online(worker, now, out),
-            Input::Bound { worker, addr } => self.bound(worker, addr, out),
+            Input::Bound { worker, listener, addr } => self.bound(worker, listener, addr, out),
             Input::Accepting { worker, listener } => self.accepting(worker, listener, now, out),
             Input::Unlistened { worker, listener } => {
                 self.with(worker, |w| {
                     w.accepting.remove(&listener);
+                    w.listeners.remove(&listener);
                 });
             }
             Input::SaidReady { worker } => {

@@ -52,12 +52,13 @@ fn any_input(random: &mut Random, orders: &mut u64) -> Input {
     };
     match random.below(27) {
         0 | 1 => Input::ZygoteUp { generation },
+        2 if random.below(4) == 0 => Input::ZygoteNotStarted { generation, reason: String::new() },
         2 => Input::ZygoteExited { generation, reason: String::new() },
         3 | 4 => Input::Spawned { worker, pid: 1 },
         5 => Input::SpawnFailed { worker, errno: 11 },
         6 => Input::Greeted { worker },
         7 | 8 => Input::Online { worker },
-        9 => Input::Bound { worker, addr: Endpoint::Tcp(([127, 0, 0, 1], 1).into()) },
+        9 => Input::Bound { worker, listener, addr: Endpoint::Tcp(([127, 0, 0, 1], 1).into()) },
         10..=12 => Input::Accepting { worker, listener },
         13 => Input::Unlistened { worker, listener },
         14 => Input::SaidReady { worker },
@@ -156,8 +157,10 @@ fn obey(bench: &mut Bench, action: &Action, beat: u64) {
         }
         Action::Spawn { worker, .. } => {
             bench.online(*worker);
-            let addr = Endpoint::Tcp(([127, 0, 0, 1], 1).into());
-            bench.feed(Input::Bound { worker: *worker, addr });
+            for listener in [ListenerId(0), ListenerId(1)] {
+                let addr = Endpoint::Tcp(([127, 0, 0, 1], 1).into());
+                bench.feed(Input::Bound { worker: *worker, listener, addr });
+            }
             for listener in [ListenerId(0), ListenerId(1)] {
                 bench.feed(Input::Accepting { worker: *worker, listener });
             }

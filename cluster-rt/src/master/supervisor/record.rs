@@ -3,7 +3,7 @@
 //! Bookkeeping and one judgement; what follows from it is in `exit`.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
     time::{Duration, Instant},
@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::OrderId;
 use crate::{
+    endpoint::Endpoint,
     event::{ExitCause, WorkerState},
     id::{ListenerId, WorkerId},
     policy::limits::Limits,
@@ -141,6 +142,8 @@ pub(super) struct Worker {
     pub(super) ready: Option<Instant>,
     /// It has bound something, so that it is not ready just by running.
     pub(super) bound: bool,
+    /// What it has bound and not dropped.
+    pub(super) listeners: BTreeMap<ListenerId, Endpoint>,
     /// It has bound, accepted or said ready: ready by its own doing.
     pub(super) engaged: bool,
     pub(super) accepting: BTreeSet<ListenerId>,
@@ -192,6 +195,7 @@ impl Worker {
             online: None,
             ready: None,
             bound: false,
+            listeners: BTreeMap::new(),
             engaged: false,
             accepting: BTreeSet::new(),
             stop_asked: None,

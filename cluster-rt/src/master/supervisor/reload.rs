@@ -161,9 +161,12 @@ impl Supervisor {
             seat.generation = self.generation;
             replaced += 1;
         }
-        out.push(Action::Warn(format!(
-            "reload to generation {generation} failed: {reason}; slots to put back: {replaced}"
-        )));
+        // With nothing to put back the failure is told at once, as the event.
+        if replaced > 0 {
+            out.push(Action::Warn(format!(
+                "reload to generation {generation}: {reason}; slots to put back: {replaced}"
+            )));
+        }
         self.ensure_zygote(self.generation, now, out);
     }
 

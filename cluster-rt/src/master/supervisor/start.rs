@@ -22,7 +22,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(1);
 const OPEN_HOLD: Duration = Duration::from_secs(1);
 
 /// The pause after the kernel refused a fork.
-const FORK_RETRY: Duration = Duration::from_secs(1);
+pub(super) const FORK_RETRY: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) fn begin(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -102,9 +102,16 @@ impl Supervisor {
         out.push(Action::Emit(Event::Online { worker: id, slot, service }));
     }
 
-    pub(super) fn bound(&mut self, id: WorkerId, addr: Endpoint, out: &mut Vec<Action>) {
+    pub(super) fn bound(
+        &mut self,
+        id: WorkerId,
+        listener: ListenerId,
+        addr: Endpoint,
+        out: &mut Vec<Action>,
+    ) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.bound = true;
+        worker.listeners.insert(listener, addr.clone());
         worker.engaged = true;
         let (slot, index) = (worker.slot, worker.service);
         let service = self.name_of(index);
@@ -150,6 +157,26 @@ impl Supervisor {
                 _ => seat.listeners.clone(),
             },
             _ => seat.listeners.clone(),
+        }
+    }
+
+    /// What keeps the worker from being ready, as far as it is about listeners, to follow that it is not.
+    pub(super) fn unmet(&self, id: WorkerId) -> String {
+        let Some(worker) = self.workers.get(&id) else { return String::new() };
+        let name = |listener: &ListenerId| {
+            let known = self.workers.values().find_map(|w| w.listeners.get(listener));
+            known.map_or_else(|| "a listener".to_owned(), ToString::to_string)
+        };
+        let required = self.required(id);
+        let missing: Vec<_> = required.difference(&worker.accepting).map(name).collect();
+        let only_bound: Vec<_> = worker.listeners.keys().map(name).collect();
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            format!(": it does not accept on {missing}, where the worker before it does")
+        } else if worker.accepting.is_empty() && !only_bound.is_empty() {
+            format!(": it has bound {} and does not accept", only_bound.join(", "))
+        } else {
+            String::new()
         }
     }
 

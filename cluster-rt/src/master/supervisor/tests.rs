@@ -82,7 +82,7 @@ impl Bench {
     pub(super) fn serve(&mut self, worker: WorkerId) {
         self.online(worker);
         let addr = Endpoint::Tcp(([127, 0, 0, 1], 80).into());
-        self.feed(Input::Bound { worker, addr });
+        self.feed(Input::Bound { worker, listener: LISTENER, addr });
         self.feed(Input::Accepting { worker, listener: LISTENER });
     }
 
@@ -142,6 +142,7 @@ fn the_others_start_when_the_first_has_run_a_second() {
     bench.online(WorkerId(1));
     bench.feed(Input::Bound {
         worker: WorkerId(1),
+        listener: LISTENER,
         addr: Endpoint::Tcp(([127, 0, 0, 1], 80).into()),
     });
     assert_eq!(Bench::spawns(&bench.pass(Duration::from_millis(999))), []);

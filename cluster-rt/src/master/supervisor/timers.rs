@@ -2,7 +2,7 @@
 //!
 //! A timer is not armed or disarmed: it is there while the state that it belongs to is.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     Action, Supervisor,
@@ -93,15 +93,21 @@ impl Supervisor {
     }
 
     fn seat_timers(&self) -> impl Iterator<Item = (Instant, Timer)> + '_ {
-        self.seats.numbered().flat_map(|(slot, seat)| {
+        // Once for all seats, which can be as many as the workers that have to be counted for it.
+        let rooms: BTreeSet<u32> =
+            self.zygotes.keys().copied().filter(|&of| self.takes_a_spawn(of)).collect();
+        let may_spawn = move |service: usize, generation: u32| {
+            rooms.contains(&generation) && self.wants_workers(service)
+        };
+        self.seats.numbered().flat_map(move |(slot, seat)| {
             let sitting = match seat.sitting {
-                Sitting::Due(at) if self.may_spawn(seat.service, seat.generation) => {
+                Sitting::Due(at) if may_spawn(seat.service, seat.generation) => {
                     Some((at, Timer::Spawn { slot }))
                 }
                 _ => None,
             };
             let successor = seat.successor.as_ref().and_then(|successor| match successor.stage {
-                Stage::Due(at) if self.may_spawn(seat.service, successor.generation) => {
+                Stage::Due(at) if may_spawn(seat.service, successor.generation) => {
                     Some((at, Timer::SpawnSuccessor { slot }))
                 }
                 _ => None,
@@ -186,7 +192,8 @@ impl Supervisor {
             Timer::NotReady(worker) => {
                 let Some(service) = self.workers.get(&worker).map(|w| w.service) else { return };
                 let limit = humantime::format_duration(self.rules_of(service).start_timeout);
-                let fault = format!("not ready {limit} after its spawn (start_timeout)");
+                let unmet = self.unmet(worker);
+                let fault = format!("not ready {limit} after its spawn (start_timeout){unmet}");
                 out.push(Action::Warn(format!("worker {worker} is killed: {fault}")));
                 self.with(worker, |w| w.fault = Some(fault));
                 self.kill_worker(worker, KilledFor::StartTimeout, out);

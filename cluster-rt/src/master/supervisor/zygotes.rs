@@ -11,6 +11,7 @@ use std::{
 use super::{
     Action, EXIT_GAVE_UP, Supervisor,
     record::{Place, Sitting, Stage},
+    start::FORK_RETRY,
 };
 use crate::{event::Event, id::WorkerId, policy::backoff, wire::HANDSHAKE_TIMEOUT};
 
@@ -173,6 +174,31 @@ impl Supervisor {
         }
     }
 
+    /// What the kernel refuses for want of processes, memory or descriptors is no fault of the program's: as
+    /// for a worker, it counts for nothing, and is tried again for as long as it takes. A reload fails with it.
+    pub(super) fn zygote_not_started(
+        &mut self,
+        generation: u32,
+        reason: &str,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let needed = self.is_needed(generation);
+        let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
+        zygote.state = State::Absent { retry: Some(now + FORK_RETRY) };
+        zygote.fault = None;
+        if self.is_ending() {
+            return;
+        }
+        if !needed || self.reload_lost_its_zygote(generation, 0, reason, now, out) {
+            return self.forget_generation(generation, out);
+        }
+        out.push(Action::Warn(format!(
+            "start of zygote {generation}: {reason}; trying again in {} ms",
+            FORK_RETRY.as_millis()
+        )));
+    }
+
     /// What a zygote had not answered is due again.
     fn ask_again(&mut self, generation: u32, now: Instant, out: &mut Vec<Action>) {
         for id in self.unanswered(generation) {
@@ -202,11 +228,9 @@ impl Supervisor {
         of.map(|(&id, _)| id).collect()
     }
 
-    /// Whether a worker that is due can be had now.
-    pub(super) fn may_spawn(&self, service: usize, generation: u32) -> bool {
-        self.is_up(generation)
-            && self.wants_workers(service)
-            && self.unanswered(generation).len() < SPAWNS_AT_ONCE_MAX
+    /// Whether the generation's zygote can be asked for a worker now.
+    pub(super) fn takes_a_spawn(&self, generation: u32) -> bool {
+        self.is_up(generation) && self.unanswered(generation).len() < SPAWNS_AT_ONCE_MAX
     }
 
     /// When each zygote is overdue: with its hello, its preload, or its answer to a spawn.
