@@ -42,11 +42,12 @@ impl Extent {
         idle: Duration::from_millis(500),
     };
     pub(crate) const FULL: Self = Self {
-        rounds: 5,
-        warm_up: Duration::from_secs(1),
-        load: Duration::from_secs(2),
-        kept_seconds: 2,
-        kills: 5,
+        // Many short ones: what else the machine does comes and goes.
+        rounds: 9,
+        warm_up: Duration::from_millis(500),
+        load: Duration::from_secs(1),
+        kept_seconds: 1,
+        kills: 3,
         growth: &[1, 2, 4, 8, 16, 64],
         idle: Duration::from_secs(2),
     };

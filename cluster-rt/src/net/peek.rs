@@ -76,7 +76,8 @@ impl PeekOptions {
     }
 
     /// How many connections of this listener may wait for their first bytes, clamped to 1 to 4096. Default: 1024.
-    /// With more, the one that has waited longest is without a key: clients that send nothing keep nobody else out.
+    /// With more, or with more than take a quarter of the master's limit of open files for all listeners together,
+    /// the one that has waited longest is without a key: clients that send nothing keep nobody else out.
     pub fn waiting_max(mut self, connections: usize) -> Self {
         self.waiting = connections;
         self
