@@ -253,7 +253,7 @@ fn clients_that_send_nothing_or_half_cost_no_time() {
     assert_eq!(workers.len(), 3);
     let spent = Process::look(program.pid()).expect("it lives").ticks() - before;
     println!("{spent} ticks of 10 ms for 200 clients in {:?}", begun.elapsed() - accepted);
-    assert!(spent < 10, "{spent} ticks: it spins");
+    assert!(spent < 15, "{spent} ticks: it spins");
     program.stop();
 }
 
