@@ -99,12 +99,13 @@ mod tests {
         let text = expanded(examples.join(", ").parse().unwrap(), MAIN);
         assert!(
             text.ends_with(
-                ".preload(load).service(\"web\",web,|options|options.workers_with(||4))\
+                "builder.service(\"web\",web,|options|options.workers_with(||4))\
              .service(\"jobs\",admin::jobs,|options|options.workers_with(||2).optional()\
              .after(\"web\")).run_master(|_|main())}"
             ),
             "{text}"
         );
+        assert!(text.contains(".pin().init(setup),load,||{"), "{text}");
         let text = expanded(quote!(blocking, workers = 2), "fn main() {}");
         assert!(text.contains(".run_blocking(main)"), "{text}");
     }
