@@ -205,5 +205,7 @@ fn watch_signals() {
     signal::unblock(orders);
     // Where stderr is a file that has reached the limit of sizes, a line is lost and not the master. Workers are
     // as any program.
-    signal::disregard(Signal::SIGXFSZ);
+    if signal::disposition(Signal::SIGXFSZ) != Disposition::Ignored {
+        signal::disregard(Signal::SIGXFSZ);
+    }
 }

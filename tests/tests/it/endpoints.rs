@@ -239,18 +239,28 @@ fn an_ipv6_socket_serves_both_or_leaves_ipv4_alone() {
     by_both(|| answered(get(([127, 0, 0, 1], port).into(), "/")));
     program.stop();
 
-    let program = start(&["tcp", "[::]:0", "v6only=true"]);
-    let port = program.address().port();
-    let ipv4 = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("the other half is free");
+    let (program, port, ipv4) = eventually("a port whose other half is nobody's", || {
+        let program = start(&["tcp", "[::]:0", "v6only=true"]);
+        let port = program.address().port();
+        match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
+            Ok(ipv4) => Some((program, port, ipv4)),
+            // Somebody else on this machine may have it.
+            Err(_) => {
+                program.stop();
+                None
+            }
+        }
+    });
     by_both(|| answered(get(SocketAddr::new("::1".parse().expect("an address"), port), "/")));
     drop(ipv4);
     program.stop();
 
-    let program = start(&["udp", "[::]:0", "v6only=true"]);
-    let port = udp_address(&program).port();
-    let ipv4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).expect("the other half is free");
-    drop(ipv4);
-    program.stop();
+    eventually("a port of UDP whose other half is nobody's", || {
+        let program = start(&["udp", "[::]:0", "v6only=true"]);
+        let ipv4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, udp_address(&program).port()));
+        program.stop();
+        ipv4.ok()
+    });
 }
 
 /// Row 49, net-listen-backlog: what the kernel keeps, by `TCP_INFO` of the listening socket.
