@@ -1,10 +1,9 @@
 //! The dispatcher: a plain thread that accepts connections and hands each to the berth whose turn it is.
 //!
 //! Does nothing else: no user code, no wait on a worker or client, no allocation per connection but for those whose
-//! first bytes are awaited. It alone touches
-//! the handoff queues' sending ends. A connection leaves it only into a queue; one that no queue takes
-//! is held and offered again. While nobody is available it does not accept, and the kernel's backlog
-//! holds what comes.
+//! first bytes are awaited. It alone touches the handoff queues' sending ends. A connection leaves it only into a
+//! queue, or closed where an option or a stop says so; one that no queue takes is held and offered again. While
+//! nobody is available it does not accept, and the kernel's backlog holds what comes.
 
 mod group;
 mod lane;

@@ -85,7 +85,7 @@ impl Queue {
         last.is_some_and(|at| now.duration_since(at) < BURST_INTERVAL)
     }
 
-    /// The thread has taken all that was there, if it was anything.
+    /// The thread has taken what it takes at once, if it found anything.
     fn looked(&mut self, found: bool, now: Instant) {
         self.looks_at = None;
         if found {

@@ -9,10 +9,10 @@ use std::{
 
 use cluster_tests::{
     Running, Signal,
-    client::{Load, Outcome, Tally, get},
-    eventually, fixture,
+    client::{Load, Outcome, Tally, connect, get},
+    eventually, fixture, freeze,
     keep_alive::KeepAlive,
-    setting,
+    send_signal, setting,
 };
 
 /// Stops a loaded cluster some times; every connect is answered or refused, and nobody is left.
@@ -136,6 +136,25 @@ fn connections_to_a_listener_that_was_dropped_do_not_hold_up_a_stop() {
     stops_unserved(&["connections=1"], |program| {
         assert!(matches!(get(program.address(), "/"), Outcome::Answered(_)));
     });
+}
+
+#[test]
+fn connections_that_the_queue_of_a_frozen_worker_cannot_hold_do_not_hold_up_a_stop() {
+    let settings = [("CLUSTER_WORKERS", "1"), ("CLUSTER_GRACE", "100s")];
+    let mut program = Running::start(fixture!("listens"), &["tcp", "127.0.0.1:0"], &settings);
+    assert!(matches!(get(program.address(), "/"), Outcome::Answered(_)));
+    let worker = program.worker(0);
+    freeze(&worker);
+    // Some 130 fit into a queue at a stop.
+    let waiting: Vec<_> = (0..300).map(|_| connect(program.address())).collect();
+    program.signal(Signal::TERM);
+    let line = program.line("connections that no worker accepts");
+    assert!(line.contains("stop: closed "), "{line}");
+    drop(waiting);
+    send_signal(worker.pid, Signal::CONT);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    let line = program.line(") exited: ");
+    assert!(line.ends_with("exited: stopped"), "it was left the time to drain: {line}");
 }
 
 #[test]

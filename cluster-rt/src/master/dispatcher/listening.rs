@@ -2,7 +2,7 @@
 //!
 //! This file is the listener's state and its round; `accept` takes from a socket, `meet` lets those whose
 //! first bytes tell where they belong wait for them in `peeking`, `choose` gives to a lane, `take_back` takes from
-//! one, `close` ends it. Accepting is tried only while somebody is available, except when closing:
+//! one, `rest` lets connections come together, `close` ends it. Accepting is tried only while somebody is available, except when closing:
 //! then everything that the kernel has accepted is taken, and held until somebody is.
 
 mod accept;
