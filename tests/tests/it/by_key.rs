@@ -233,8 +233,8 @@ fn silent(address: SocketAddr, count: usize) -> Vec<Client> {
 
 #[test]
 fn clients_that_send_nothing_or_half_cost_no_time() {
-    const TIMEOUT: Duration = Duration::from_millis(2500);
-    let (program, address) = start(&["by-host", "timeout=2500"]);
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    let (program, address) = start(&["by-host", "timeout=5000"]);
     let begun = Instant::now();
     let mut clients = silent(address, 200);
     // All have been accepted when who came later is served.
@@ -253,7 +253,7 @@ fn clients_that_send_nothing_or_half_cost_no_time() {
     assert_eq!(workers.len(), 3);
     let spent = Process::look(program.pid()).expect("it lives").ticks() - before;
     println!("{spent} ticks of 10 ms for 200 clients in {:?}", begun.elapsed() - accepted);
-    assert!(spent < 15, "{spent} ticks: it spins");
+    assert!(spent < 60, "{spent} ticks, and 500 if it spun");
     program.stop();
 }
 
