@@ -8,6 +8,7 @@
 mod group;
 mod lane;
 mod listening;
+mod rules;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags};
 
 use self::listening::{DescriptorShare, Listening, News};
-pub(super) use self::{lane::Occupant, listening::Terms};
+pub(super) use self::{lane::Occupant, listening::Terms, rules::Rules};
 use crate::{
     handoff::Queue,
     id::ListenerId,

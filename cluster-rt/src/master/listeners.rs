@@ -12,13 +12,14 @@ use std::{
 
 use nix::libc;
 
+use super::workers::Asked;
 use crate::{
     endpoint::{Endpoint, Schedule},
     handoff::Queue,
     id::ListenerId,
     listen::{self, Made, refused},
     sys::{bpf::GROUP_MAX, inherited::AtStart, socket, unix::SocketFile},
-    wire::{BindOptions, BindRefused, Kind, Limits, Wanted},
+    wire::{BindOptions, BindRefused, Kind, Wanted},
 };
 
 #[derive(Debug)]
@@ -26,7 +27,10 @@ pub(super) struct Listener {
     /// Whose it is: other services cannot bind the same.
     service: usize,
     pub(super) endpoint: Endpoint,
+    /// What was asked for last, of what is possible.
     pub(super) schedule: Schedule,
+    /// For which generation it was last told that what it asked for is not possible.
+    told_for: Option<u32>,
     wanted: Wanted,
     v6only: Option<bool>,
     backlog: u32,
@@ -60,9 +64,10 @@ pub(super) struct Asker<'a> {
     pub(super) service: usize,
     pub(super) berth: usize,
     /// What it has open already.
-    pub(super) own: &'a BTreeMap<ListenerId, Limits>,
+    pub(super) own: &'a BTreeMap<ListenerId, Asked>,
     /// Of listeners that do not say their own.
     pub(super) schedule: Schedule,
+    pub(super) generation: u32,
 }
 
 /// A bind that went well.
@@ -71,6 +76,8 @@ pub(super) struct Opened {
     pub(super) listener: ListenerId,
     pub(super) endpoint: Endpoint,
     pub(super) schedule: Schedule,
+    /// It asked for another, which takes effect at the next start; `None` when that has been told.
+    pub(super) not_now: Option<Schedule>,
     /// Made just now, so that the dispatcher has to know: the listener, a socket, the berth's queue.
     pub(super) is_new: bool,
     pub(super) socket: Option<Arc<OwnedFd>>,
@@ -97,6 +104,7 @@ impl Listeners {
         let Some(listener) = self.by_id.get_mut(&id) else {
             return Err(refused("bind", &io::Error::other("the listener is gone")));
         };
+        let not_now = listener.reschedule(wanted, options, asker);
         let mut restored = None;
         let made = if is_new {
             listener.sockets.first().map(|(_, socket)| Arc::clone(socket))
@@ -124,6 +132,7 @@ impl Listeners {
             listener: id,
             endpoint: listener.endpoint.clone(),
             schedule: listener.schedule,
+            not_now,
             is_new,
             socket: made,
             queue,
@@ -178,6 +187,7 @@ impl Listeners {
             service: asker.service,
             endpoint,
             schedule,
+            told_for: None,
             wanted: wanted.clone(),
             v6only: options.v6only,
             backlog: options.backlog,
@@ -333,6 +343,26 @@ impl Listener {
                 Ok((queue.receiving_end(), Some(queue)))
             }
         }
+    }
+
+    /// Takes up another schedule, if that is possible with the sockets there are; the one that is not, if that is
+    /// to be told.
+    fn reschedule(
+        &mut self,
+        wanted: &Wanted,
+        options: &BindOptions,
+        asker: Asker<'_>,
+    ) -> Option<Schedule> {
+        let asked = schedule_for(wanted, options.schedule.unwrap_or(asker.schedule));
+        if asked == self.schedule {
+            return None;
+        }
+        if !asked.is_direct() && !self.schedule.is_direct() {
+            self.schedule = asked;
+            return None;
+        }
+        let told = self.told_for.replace(asker.generation);
+        (told != Some(asker.generation)).then_some(asked)
     }
 
     fn remove_file(&mut self) {

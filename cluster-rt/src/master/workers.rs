@@ -10,6 +10,7 @@ use std::{
     time::SystemTime,
 };
 
+use super::dispatcher::Rules;
 use crate::{
     id::{ListenerId, WorkerId},
     link::{Link, Outbox, SendError},
@@ -40,8 +41,15 @@ pub(super) struct WorkerHandle {
     /// Nothing more is read from the link: it was closed, or what came was no frame.
     pub(super) deaf: bool,
     /// The listeners that it has bound and not dropped.
-    pub(super) listeners: BTreeMap<ListenerId, Limits>,
+    pub(super) listeners: BTreeMap<ListenerId, Asked>,
     pub(super) since: SystemTime,
+}
+
+/// What a worker asks of a listener.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) limits: Limits,
+    pub(super) rules: Arc<Rules>,
 }
 
 /// The other ends, for the worker to be, and the hub's end of its mail lane.

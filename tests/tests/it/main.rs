@@ -36,6 +36,7 @@ mod recycle;
 mod refusals;
 mod reload;
 mod roles;
+mod rules;
 mod scale;
 mod schedules;
 mod scoreboard;

@@ -3,15 +3,19 @@
 //! A socket that somebody drops stays for a moment: what looks like a drop may be the end of `main`, and
 //! then the next worker needs it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Control, Input};
 use crate::{
     endpoint::{Endpoint, Schedule},
     id::{ListenerId, WorkerId},
     master::{
-        dispatcher::{Occupant, Order, Terms},
+        dispatcher::{Occupant, Order, Rules, Terms},
         listeners::{Asker, Opened},
+        workers::Asked,
     },
     wire::{BindOptions, Bound, ToWorker, Wanted},
 };
@@ -42,6 +46,7 @@ impl Control {
             berth: handle.berth,
             own: &handle.listeners,
             schedule: self.parts.services[handle.service].rules.schedule,
+            generation: handle.generation,
         };
         let opened = match self.listeners.open(wanted, options, asker) {
             Ok(opened) => opened,
@@ -50,16 +55,21 @@ impl Control {
                 return self.send(worker, &answer, Vec::new());
             }
         };
-        handle.listeners.insert(opened.listener, options.limits);
+        let rules = Arc::new(Rules {
+            schedule: opened.schedule,
+            close_excess: options.close_excess,
+            peek: options.peek.clone(),
+        });
+        let asked = Asked { limits: options.limits, rules: Arc::clone(&rules) };
+        handle.listeners.insert(opened.listener, asked);
         let (slot, berth) = (handle.slot, handle.berth);
         let service = handle.service;
-        self.tell_dispatcher(&opened, (service, slot, berth), options);
+        self.tell_dispatcher(&opened, (service, slot, berth), &rules);
         let Opened { listener, endpoint, schedule, given, .. } = opened;
-        if options.schedule.is_some_and(|asked| asked != schedule) && endpoint_has_choice(&endpoint)
-        {
-            self.parts
-                .report
-                .warn(format!("{endpoint}: the schedule stays {schedule} until the next start"));
+        if let Some(asked) = opened.not_now {
+            self.parts.report.warn(format!(
+                "{endpoint}: the schedule stays {schedule} until the next start: {asked} needs other sockets"
+            ));
         }
         let is_udp = matches!(endpoint, Endpoint::Udp(_));
         self.feed(Input::Bound { worker, listener, addr: endpoint.clone() });
@@ -75,7 +85,7 @@ impl Control {
         &mut self,
         opened: &Opened,
         (service, slot, berth): (usize, usize, usize),
-        options: &BindOptions,
+        rules: &Rules,
     ) {
         let (listener, schedule) = (opened.listener, opened.schedule);
         match &opened.restored {
@@ -106,11 +116,10 @@ impl Control {
         }
         if opened.is_new {
             let terms = Terms {
-                schedule,
-                close_excess: options.close_excess,
+                endpoint: opened.endpoint.clone(),
+                rules: rules.clone(),
                 service,
                 shares: self.shares_of(service),
-                peek: options.peek.clone(),
             };
             self.parts.dispatcher.order(Order::Listen { listener, terms });
         }
@@ -130,9 +139,11 @@ impl Control {
     /// The worker takes connections from the listener from now on.
     pub(super) fn admit(&mut self, worker: WorkerId, listener: ListenerId) {
         let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
-        let (row, limits) = (self.parts.workers.row(worker), handle.listeners.get(&listener));
-        if let (Some(row), Some(&limits)) = (row, limits) {
-            let (berth, occupant) = (handle.berth, Occupant { row, limits });
+        let (row, asked) = (self.parts.workers.row(worker), handle.listeners.get(&listener));
+        if let (Some(row), Some(asked)) = (row, asked) {
+            let Asked { limits, rules } = asked.clone();
+            let (berth, generation) = (handle.berth, handle.generation);
+            let occupant = Occupant { row, limits, generation, rules };
             self.parts.dispatcher.order(Order::Admit { listener, berth, occupant });
         }
     }
@@ -197,9 +208,4 @@ impl Control {
             self.retire_berths();
         }
     }
-}
-
-/// Whether it could have been another schedule: datagrams have but one, and a path no group.
-fn endpoint_has_choice(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::Tcp(_))
 }

@@ -25,6 +25,8 @@ enum Waiting {
     Reload(Answer<Reloaded>),
     /// A signal, whose sender can only read.
     Signal(&'static str),
+    /// HUP: what comes of it is an event, which is told; a refusal is not.
+    Hup,
 }
 
 /// Bounded by what handles in this process order, and by the signals' being answered first.
@@ -118,7 +120,7 @@ impl Control {
     fn reload_by_signal(&mut self) {
         let path = self.parts.image.path().display();
         self.parts.report.info(format!("HUP: reloading {path}"));
-        let order = self.orders.open(Waiting::Signal("HUP: reload"));
+        let order = self.orders.open(Waiting::Hup);
         self.feed(Input::Reload { order });
     }
 
@@ -152,6 +154,10 @@ impl Control {
             }
             (Some(Waiting::Signal(signal)), Err(why)) => {
                 self.parts.report.warn(format!("{signal}: {why}"));
+                true
+            }
+            (Some(Waiting::Hup), Err(why)) if why == STOPPING => {
+                self.parts.report.warn(format!("HUP: reload: {why}"));
                 true
             }
             // The owner has gone away, or there is nothing to tell.

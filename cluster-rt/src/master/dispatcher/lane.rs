@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::rules::Rules;
 use crate::{
     handoff::{Connection, Queue, Refusal},
     sys::scoreboard::Row,
@@ -27,15 +28,17 @@ const PROBE_LAST: Duration = Duration::from_secs(4);
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The worker in a berth, as far as it concerns one listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::master) struct Occupant {
     /// What it says of itself, and any worker can write.
     pub(in crate::master) row: &'static Row,
     pub(in crate::master) limits: Limits,
+    pub(in crate::master) generation: u32,
+    pub(in crate::master) rules: Arc<Rules>,
 }
 
 /// What the worker in the berth does with the listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Use {
     /// There is none that accepts; since when, if one did and the next is to come.
     Nobody { vacated: Option<Instant> },
@@ -65,16 +68,22 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(slot: usize, queue: Arc<Queue>, sticky: bool, now: Instant) -> Self {
         let waiting = queue.waiting();
-        Self {
+        let mut lane = Self {
             slot,
             queue,
             used: Use::Nobody { vacated: None },
             waiting,
-            patience: if sticky { STICKY_PATIENCE } else { STALLED },
+            patience: STALLED,
             progress: now,
             probe: None,
             broken: false,
-        }
+        };
+        lane.set_patience(sticky);
+        lane
+    }
+
+    pub(super) fn set_patience(&mut self, sticky: bool) {
+        self.patience = if sticky { STICKY_PATIENCE } else { STALLED };
     }
 
     pub(super) fn admit(&mut self, occupant: Occupant, now: Instant) {
@@ -104,11 +113,16 @@ impl Lane {
         self.used = Use::Alone;
     }
 
-    fn occupant(&self) -> Option<Occupant> {
-        match self.used {
+    fn occupant(&self) -> Option<&Occupant> {
+        match &self.used {
             Use::Accepts(occupant) if !self.broken => Some(occupant),
             _ => None,
         }
+    }
+
+    /// What its worker asks of the listener, and which generation that is.
+    pub(super) fn asks(&self) -> Option<(u32, &Arc<Rules>)> {
+        self.occupant().map(|occupant| (occupant.generation, &occupant.rules))
     }
 
     pub(super) fn is_admitted(&self) -> bool {

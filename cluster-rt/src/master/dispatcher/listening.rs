@@ -2,12 +2,14 @@
 //!
 //! This file is the listener's state and its round; `accept` takes from a socket, `meet` lets those whose
 //! first bytes tell where they belong wait for them in `peeking`, `choose` gives to a lane, `take_back` takes from
-//! one, `rest` lets connections come together, `close` ends it. Accepting is tried only while somebody is available, except when closing:
-//! then everything that the kernel has accepted is taken, and held until somebody is.
+//! one, `rest` lets connections come together, `follow` changes its rules, `close` ends it. Accepting is tried only
+//! while somebody is available, except when closing: then everything that the kernel has accepted is taken, and held
+//! until somebody is.
 
 mod accept;
 mod choose;
 mod close;
+mod follow;
 mod meet;
 mod peeking;
 mod rest;
@@ -27,12 +29,12 @@ use self::peeking::Peeked;
 use super::{
     group::Group,
     lane::{Lane, Occupant, STALLED},
+    rules::Rules,
 };
 use crate::{
-    endpoint::Schedule,
+    endpoint::{Endpoint, Schedule},
     handoff::{Connection, Queue},
     policy::schedule::InTurn,
-    wire::Peeking,
 };
 
 /// The pause after the kernel had no memory or descriptor for us, or for one more in flight.
@@ -66,26 +68,23 @@ pub(super) struct Door {
     pub(super) socket: Arc<OwnedFd>,
 }
 
-/// How a listener's connections are shared.
+/// What a listener is when it begins.
 #[derive(Debug)]
 pub(in crate::master) struct Terms {
-    pub(in crate::master) schedule: Schedule,
-    /// Connections that no worker has room for are closed, and do not wait.
-    pub(in crate::master) close_excess: bool,
+    pub(in crate::master) endpoint: Endpoint,
+    /// Until somebody accepts.
+    pub(in crate::master) rules: Rules,
     /// Whose it is.
     pub(in crate::master) service: usize,
     /// The slots of the service over which its keys are split.
     pub(in crate::master) shares: Vec<usize>,
-    /// For `Schedule::ByKey`.
-    pub(in crate::master) peek: Option<Peeking>,
 }
 
 #[derive(Debug)]
 pub(super) struct Listening {
-    schedule: Schedule,
+    endpoint: Endpoint,
+    rules: Rules,
     service: usize,
-    /// What no worker has room for is closed.
-    close_excess: bool,
     /// One, or with `Schedule::Kernel` one of each slot. None once closed.
     doors: Vec<Door>,
     /// By berth; one whose workers never bound this listener has none.
@@ -97,6 +96,8 @@ pub(super) struct Listening {
     shares: Vec<usize>,
     /// With `Schedule::ByKey`, the connections whose first bytes are awaited.
     peeked: Option<Peeked>,
+    /// Of the descriptors for those.
+    share: DescriptorShare,
     /// How the kernel chooses among the doors.
     group: Option<Group>,
     /// Connections that no queue took. While accepting at most one, since accepting stops then, and those whose
@@ -125,25 +126,16 @@ pub(super) struct Listening {
 impl Listening {
     /// `share` bounds how many of all listeners wait for their first bytes.
     pub(super) fn new(terms: Terms, slots: usize, share: DescriptorShare) -> Self {
-        let Terms { schedule, close_excess, service, shares, peek } = terms;
+        let Terms { endpoint, rules, service, shares } = terms;
         let mut news = Vec::new();
-        let peeked = match schedule {
-            Schedule::ByKey(key) => {
-                let (peeked, refused) = Peeked::new(key, peek.unwrap_or_default(), share);
-                news.extend(refused.map(|error| {
-                    let text = "no connection's first bytes are waited for";
-                    News::Trouble(format!("schedule {schedule}: epoll: {error}; {text}"))
-                }));
-                Some(peeked)
-            }
-            _ => None,
-        };
+        let peeked = follow::peeked_for(&rules, &share, &mut news);
         Self {
-            schedule,
+            endpoint,
+            rules,
             service,
             shares,
             peeked,
-            close_excess,
+            share,
             doors: Vec::new(),
             lanes: Vec::new(),
             turn: InTurn::default(),
@@ -165,7 +157,7 @@ impl Listening {
 
     pub(super) fn add_door(&mut self, slot: usize, socket: Arc<OwnedFd>) {
         let door = Door { slot, socket };
-        if self.schedule == Schedule::Kernel {
+        if self.rules.schedule == Schedule::Kernel {
             let group = self.group.get_or_insert_with(|| {
                 let (group, told) = Group::new(&door);
                 self.news.push(told);
@@ -192,7 +184,7 @@ impl Listening {
         if self.lanes.len() <= berth {
             self.lanes.resize_with(berth + 1, || None);
         }
-        let lane = Lane::new(slot, queue, self.schedule.has_homes(), Instant::now());
+        let lane = Lane::new(slot, queue, self.rules.schedule.has_homes(), Instant::now());
         self.lanes[berth] = Some(lane);
     }
 
@@ -218,6 +210,7 @@ impl Listening {
         if let Some(Some(lane)) = self.lanes.get_mut(berth) {
             change(lane, now);
             self.regroup(now);
+            self.follow(now);
         }
     }
 
@@ -240,7 +233,7 @@ impl Listening {
     }
 
     fn anybody_available(&self, now: Instant) -> bool {
-        let homes = self.schedule.has_homes();
+        let homes = self.rules.schedule.has_homes();
         self.lanes
             .iter()
             .flatten()
@@ -257,12 +250,12 @@ impl Listening {
     fn is_accepting(&self, now: Instant) -> bool {
         self.held.is_empty()
             && self.paused_until.is_none_or(|at| at <= now)
-            && (self.anybody_available(now) || self.close_excess && self.everybody_at_limit())
+            && (self.anybody_available(now) || self.rules.close_excess && self.everybody_at_limit())
     }
 
     /// The doors from which the master accepts, while somebody is available.
     fn watched(&self) -> impl Iterator<Item = &Door> {
-        let watched = |(position, _): &(usize, &Door)| match self.schedule {
+        let watched = |(position, _): &(usize, &Door)| match self.rules.schedule {
             Schedule::Shared => false,
             Schedule::Kernel => self.group.as_ref().is_none_or(|group| !group.chooses(*position)),
             _ => true,
@@ -325,7 +318,7 @@ impl Listening {
                 return;
             }
             let Some(connection) = self.accept(socket, now) else { return };
-            if self.close_excess && !self.anybody_available(now) {
+            if self.rules.close_excess && !self.anybody_available(now) {
                 self.refuse(connection, now);
             } else if !self.meet(connection, now) {
                 return;

@@ -18,7 +18,7 @@ const EXCESS_TOLD: Duration = Duration::from_secs(1);
 
 impl Listening {
     pub(super) fn accept(&mut self, door: impl AsFd, now: Instant) -> Option<Connection> {
-        if self.shared || self.schedule.is_direct() {
+        if self.shared || self.rules.schedule.is_direct() {
             // The flag is shared too, and a worker may have made the socket blocking for itself.
             let _ = socket::set_nonblocking(&door);
         }

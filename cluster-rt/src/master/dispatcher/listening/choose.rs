@@ -71,7 +71,7 @@ impl Listening {
             false => lane.is_available(now),
         };
         let count = self.lanes.len();
-        let home_slot = match (self.schedule, connection.peer, home) {
+        let home_slot = match (self.rules.schedule, connection.peer, home) {
             (Schedule::Sticky, Some(peer), _) => {
                 let takes = |slot| self.lane_of(slot, now).is_some();
                 schedule::sticky(schedule::client(peer.ip()), self.slots, takes)
@@ -86,7 +86,7 @@ impl Listening {
         if let Some(lane) = home_slot.and_then(|slot| self.lane_of(slot, now)) {
             return Some(lane);
         }
-        match self.schedule {
+        match self.rules.schedule {
             Schedule::LeastConnections => {
                 self.lanes.iter_mut().flatten().for_each(|lane| lane.refresh(now));
                 let lanes = &self.lanes;

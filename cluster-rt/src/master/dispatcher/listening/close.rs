@@ -68,7 +68,7 @@ impl Listening {
     /// Whether nobody is there to whom the master could hand over, while others accept by themselves.
     fn is_for_sharers(&self) -> bool {
         let admitted = self.lanes.iter().flatten().any(Lane::is_admitted);
-        (self.shared || self.schedule == Schedule::Shared) && !admitted
+        (self.shared || self.rules.schedule == Schedule::Shared) && !admitted
     }
 
     /// Whether connections wait and no berth has a worker that accepts.

@@ -66,7 +66,7 @@ impl Listening {
             *told = Some(now);
             let text = format!(
                 "schedule {}: closed {count} connections without a key since the start",
-                self.schedule
+                self.rules.schedule
             );
             self.news.push(News::Info(text));
         }

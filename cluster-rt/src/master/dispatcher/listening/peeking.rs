@@ -124,6 +124,17 @@ impl Peeked {
         (Self { peek, rules, buffer, arrivals, waiting, next: 0, share }, refused)
     }
 
+    /// Looks by other rules from now on. Who waits does so no longer than those who come now.
+    pub(super) fn follow(&mut self, peek: Peek, rules: Peeking, now: Instant) {
+        let rules = rules.clamped();
+        let latest = now + rules.timeout;
+        for waiting in self.waiting.values_mut() {
+            waiting.until = waiting.until.min(latest);
+        }
+        self.buffer.resize(rules.bytes as usize, 0);
+        (self.peek, self.rules) = (peek, rules);
+    }
+
     /// Whether what has no key is closed. Not where nobody can be waited for: then nobody's key is known.
     pub(super) fn closes(&self) -> bool {
         self.rules.close && self.arrivals.is_some()
