@@ -84,6 +84,7 @@ mod mail;
 mod master;
 mod message;
 pub mod net;
+mod notify;
 mod policy;
 mod preload;
 pub mod process;

@@ -8,19 +8,21 @@ mod actions;
 mod binds;
 mod frames;
 mod look;
+mod notify;
 mod orders;
 mod reaped;
+mod sleep;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     process::ExitStatus,
     sync::{Arc, mpsc},
     time::Instant,
 };
 
-use self::orders::Orders;
+use self::{notify::Manager, orders::Orders};
 use super::{
     berths::Berths,
     capture::Capture,
@@ -40,14 +42,10 @@ use crate::{
     config::{Config, ServiceConfig},
     event::{DisplayStatus, Event, ExitCause},
     id::WorkerId,
-    sys::{
-        fork::Image,
-        inherited::AtStart,
-        wake::{Wake, poll_until},
-    },
+    notify::Notify,
+    sys::{fork::Image, inherited::AtStart, wake::Wake},
     wire::ToWorker,
 };
-use rustix::event::{PollFd, PollFlags};
 
 /// What the other threads tell this one.
 #[derive(Debug)]
@@ -90,6 +88,7 @@ pub(super) struct Parts {
     pub(super) scoreboard: OwnedFd,
     /// The sockets that this process was started with.
     pub(super) at_start: AtStart,
+    pub(super) notify: Option<Notify>,
     pub(super) main_thread: MainThread,
     pub(super) dispatcher: Dispatcher,
     pub(super) hub: Hub,
@@ -111,6 +110,8 @@ pub(super) struct Control {
     images: BTreeMap<u32, Arc<Image>>,
     /// The stderr of the newcomers, while there is a reload to this generation.
     capture: Option<(u32, Capture)>,
+    /// The service manager, if there is one that wants to be told.
+    manager: Option<Manager>,
     berths: Berths,
     listeners: Listeners,
     /// The extent of the slots, as the dispatcher knows it.
@@ -147,6 +148,7 @@ impl Control {
         inbox: mpsc::Receiver<Message>,
     ) -> Self {
         let at_start = std::mem::take(&mut parts.at_start);
+        let manager = parts.notify.take().map(Manager::new);
         Self {
             parts,
             listeners: Listeners::new(at_start),
@@ -156,6 +158,7 @@ impl Control {
             zygotes: BTreeMap::new(),
             images: BTreeMap::new(),
             capture: None,
+            manager,
             berths: Berths::default(),
             dropped: VecDeque::new(),
             leaving: BTreeMap::new(),
@@ -173,37 +176,17 @@ impl Control {
     pub(super) fn run(mut self) {
         self.feed(Input::Start);
         while !self.ended {
-            self.sleep();
+            let spoke = self.sleep();
             self.wake.hush();
             while let Ok(message) = self.inbox.try_recv() {
                 self.take(message);
             }
             self.read_zygotes();
-            self.read_workers();
+            self.read_workers(&spoke);
             self.close_dropped();
             self.announce_overdue();
             self.feed(Input::Tick);
-        }
-    }
-
-    /// Sleeps until a message, a frame, room for a frame that waits, or the supervisor's deadline.
-    fn sleep(&self) {
-        let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
-        for link in self.zygotes.values().filter_map(ZygoteHandle::link) {
-            fds.push(PollFd::from_borrowed_fd(link.as_fd(), PollFlags::IN));
-        }
-        for worker in self.parts.workers.by_id.values().filter(|w| w.is_heard()) {
-            let room = if worker.outbox.is_waiting() { PollFlags::OUT } else { PollFlags::empty() };
-            fds.push(PollFd::from_borrowed_fd(worker.link.as_fd(), PollFlags::IN | room));
-        }
-        let deadline = [
-            self.parts.supervisor.next_deadline(),
-            self.dropped_deadline(),
-            self.announce_deadline(),
-        ];
-        if poll_until(&mut fds, deadline.into_iter().flatten().min()).is_err() {
-            // ENOMEM is all that is left; a pause, so that it does not become a spin.
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            self.look_after_manager();
         }
     }
 
@@ -275,6 +258,7 @@ impl Control {
                 self.dispatch_over = true;
                 self.feed(Input::ListenersClosed);
             }
+            Notice::Echo => self.notify_alive(),
             Notice::NobodyToServe => self.feed(Input::ConnectionsWait),
             Notice::QueueBroken { listener, berth, slot } => {
                 if let Ok(queue) = self.listeners.renew_queue(listener, berth) {
@@ -355,6 +339,7 @@ impl Control {
             }
         }
         self.note_split();
+        self.notify_of(events);
         self.parts.report.events(events, self.parts.supervisor.ever_ready());
         self.parts.desk.publish(events, self.snapshot());
     }

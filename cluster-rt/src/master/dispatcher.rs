@@ -63,6 +63,8 @@ pub(super) enum Order {
     Discard { listener: ListenerId },
     /// Begin to accept.
     Open,
+    /// Answer with `Notice::Echo`, as a sign of life.
+    Echo,
     /// Accept what waits, hand it over, close; answer with `Notice::Closed`.
     Close,
     /// While closing: whether nobody is on the way to what waits where no worker accepts.
@@ -72,6 +74,8 @@ pub(super) enum Order {
 /// What the dispatcher tells.
 #[derive(Debug)]
 pub(super) enum Notice {
+    /// It goes round.
+    Echo,
     /// Nothing was dispatched to the berth since, nor will be.
     Withdrawn { berth: usize },
     /// Nothing waits in the berth, and it is forgotten.
@@ -306,6 +310,7 @@ impl State {
                 Order::Share { listener, berth } => self.with(listener, |l| l.share(berth)),
                 Order::Discard { listener } => drop(self.listeners.remove(&listener)),
                 Order::Open => self.open = true,
+                Order::Echo => notify(Notice::Echo),
                 Order::Forsake(forsaken) => self.forsaken = forsaken,
                 Order::Close => {
                     self.closing = Closing::Since(Instant::now());

@@ -50,7 +50,9 @@ pub use self::{
 };
 use crate::{
     config::{Config, ServiceConfig},
-    message, shard,
+    message,
+    notify::Notify,
+    shard,
     sys::{
         fork::Image,
         inherited::AtStart,
@@ -93,7 +95,7 @@ pub(crate) fn run(
     image: Image,
     branch: Option<Branch>,
     warnings: Vec<String>,
-    at_start: AtStart,
+    mut at_start: AtStart,
 ) -> Result<i32, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("start: {what}: {error}");
     process::set_title(&process::name(), "master");
@@ -113,12 +115,8 @@ pub(crate) fn run(
     let notify = control.clone();
     let dispatcher = Dispatcher::start(move |notice| notify.tell(Message::Notice(notice)))
         .map_err(failed("thread"))?;
-    let notify = control.clone();
-    let names = services.iter().map(|service| message::service_hash(service.name)).collect();
-    let hub = Hub::start(FIRST_GENERATION, names, move |notice| {
-        notify.tell(Message::Mail(notice));
-    });
-    let hub = hub.map_err(failed("thread"))?;
+    let hub = start_hub(&services, control.clone()).map_err(failed("thread"))?;
+    let notify = notify_for(&mut at_start, &report);
     let desk = Desk::new(control.clone());
     let supervisor = Supervisor::new(config.clone(), services.clone(), chance(), Instant::now());
     // Before user code runs here. The master is of no service: it asks in the first.
@@ -131,6 +129,7 @@ pub(crate) fn run(
         image,
         scoreboard,
         at_start,
+        notify,
         main_thread,
         dispatcher,
         hub,
@@ -156,6 +155,20 @@ pub(crate) fn run(
     }
     report.flush();
     Ok(code)
+}
+
+fn start_hub(services: &[ServiceConfig], control: ControlHandle) -> io::Result<Hub> {
+    let names = services.iter().map(|service| message::service_hash(service.name)).collect();
+    Hub::start(FIRST_GENERATION, names, move |notice| control.tell(Message::Mail(notice)))
+}
+
+/// The way to the service manager, if there is one that wants to be told.
+fn notify_for(at_start: &mut AtStart, report: &Report) -> Option<Notify> {
+    let notify = Notify::new(std::mem::take(&mut at_start.notify), Instant::now());
+    notify.unwrap_or_else(|error| {
+        report.warn(format!("NOTIFY_SOCKET: {error}; the service manager is not told"));
+        None
+    })
 }
 
 /// A number that nobody can foretell, by the standard library's own source of such.

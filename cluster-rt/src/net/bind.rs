@@ -77,14 +77,15 @@ pub(crate) async fn bind_one(
     options.check()?;
     let wanted = numbered(current, wanted);
     let bound = match &current.backing {
-        Backing::Solo { at_start } => bind_here(&wanted, options, at_start),
+        Backing::Solo { at_start, .. } => bind_here(&wanted, options, at_start),
         Backing::Master { .. } if options.exclusive || options.reuse_port => {
             bind_here(&wanted, options, &AtStart::default())
         }
         Backing::Master { .. } => ask(current, &wanted, options, how).await,
     };
-    if bound.is_err() {
-        abandon(current, &wanted);
+    match bound {
+        Ok(_) => current.serves_alone(),
+        Err(_) => abandon(current, &wanted),
     }
     bound
 }

@@ -1,4 +1,5 @@
-//! Sockets that the master was started with: by name from a service manager, or by number from a shell.
+//! What the master was started with: sockets, by name from a service manager or by number from a shell, and the wish
+//! of a manager to be told how the service is.
 //!
 //! Takes note of them before anything else is opened, so that no number of a later descriptor is taken
 //! for one of them. The convention of `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` is that of
@@ -17,19 +18,28 @@ use rustix::{
 };
 
 use super::socket::set_nonblocking;
-use crate::{endpoint::Inherited, wire::Kind};
+use crate::{endpoint::Inherited, notify, wire::Kind};
 
 /// The first descriptor that a service manager hands over.
 const LISTEN_FDS_START: RawFd = 3;
 
-/// The variables of the convention.
-const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+/// The variables of the convention, and of the one by which a service manager is told of the service.
+const VARIABLES: [&str; 6] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "NOTIFY_SOCKET",
+];
 
 /// What was open when this process started.
 #[derive(Debug, Default)]
 pub(crate) struct AtStart {
     numbers: BTreeSet<RawFd>,
     named: Vec<(String, RawFd)>,
+    /// Who wants to be told of this process.
+    pub(crate) notify: notify::Asked,
 }
 
 impl AtStart {
@@ -38,7 +48,8 @@ impl AtStart {
     pub(crate) fn take() -> Self {
         let numbers: BTreeSet<RawFd> = open_descriptors();
         let variable = |name| std::env::var(name).unwrap_or_default();
-        let [pid, count, names] = VARIABLES.map(variable);
+        let [pid, count, names, watchdog, watched, _] = VARIABLES.map(variable);
+        let notify = notify::Asked::of(std::env::var_os("NOTIFY_SOCKET"), &watchdog, &watched);
         let mut named = Vec::new();
         if pid.parse() == Ok(std::process::id()) {
             let count: RawFd = count.parse().unwrap_or(0);
@@ -59,7 +70,7 @@ impl AtStart {
             // environment must not be read by other threads while it begins.
             unsafe { std::env::remove_var(name) };
         }
-        Self { numbers, named }
+        Self { numbers, named, notify }
     }
 
     /// A copy of the socket, non-blocking, if it is of that kind.

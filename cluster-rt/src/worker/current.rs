@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeSet,
     io,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -53,6 +56,8 @@ pub(crate) enum Backing {
     Solo {
         /// The sockets that this process was started with.
         at_start: AtStart,
+        /// It has bound something, or said that it is ready.
+        serves: AtomicBool,
     },
 }
 
@@ -85,9 +90,26 @@ impl Current {
     /// Sends a frame to the master. One that is gone, or does not read, is dealt with by the thread
     /// that reads the link, so nothing is lost by not saying so here.
     pub(crate) fn tell(&self, frame: &FromWorker) {
-        if let Backing::Master { link, .. } = &self.backing {
-            let _ = link.send_by(frame, Instant::now() + ANSWER_TIMEOUT);
+        match (&self.backing, frame) {
+            (Backing::Master { link, .. }, _) => {
+                let _ = link.send_by(frame, Instant::now() + ANSWER_TIMEOUT);
+            }
+            (Backing::Solo { .. }, FromWorker::Ready) => self.serves_alone(),
+            (Backing::Solo { .. }, _) => {}
         }
+    }
+
+    /// Without a master, who serves tells the service manager itself.
+    pub(crate) fn serves_alone(&self) {
+        if let Backing::Solo { serves, .. } = &self.backing {
+            serves.store(true, Ordering::Relaxed);
+            self.wake.ring();
+        }
+    }
+
+    /// Whether it does.
+    pub(super) fn serves(&self) -> bool {
+        matches!(&self.backing, Backing::Solo { serves, .. } if serves.load(Ordering::Relaxed))
     }
 
     /// As TERM does.

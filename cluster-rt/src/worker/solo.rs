@@ -4,7 +4,9 @@
 //! thread of this file.
 
 use std::{
-    io, thread,
+    io::{self, Write},
+    sync::atomic::AtomicBool,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +24,7 @@ use super::{
 use crate::{
     config::Config,
     id::WorkerId,
+    notify::{self, Notify},
     sys::{
         inherited::AtStart,
         process,
@@ -34,8 +37,57 @@ use crate::{
 /// A second INT ends the process at once, but a key held down is one INT.
 const SECOND_INTERRUPT: Duration = Duration::from_secs(1);
 
+/// What has bound nothing by then serves without.
+const READY_AFTER: Duration = Duration::from_secs(1);
+
+/// A service manager that wants to be told; without a master, by this process.
+#[derive(Debug)]
+struct Manager {
+    notify: Notify,
+    begun: Instant,
+}
+
+impl Manager {
+    fn new(asked: notify::Asked) -> Option<Self> {
+        let begun = Instant::now();
+        match Notify::new(asked, begun) {
+            Ok(notify) => notify.map(|notify| Self { notify, begun }),
+            Err(error) => {
+                complain(&error);
+                None
+            }
+        }
+    }
+
+    /// Tells what is to be told; when to come back.
+    fn tell(&mut self, current: &Current, stopping: bool) -> Option<Instant> {
+        let now = Instant::now();
+        let late = self.begun + READY_AFTER;
+        let ready = current.serves() || late <= now;
+        if ready {
+            self.notify.ready();
+        }
+        if stopping {
+            self.notify.stopping();
+        }
+        if self.notify.is_due(now) {
+            self.notify.alive();
+        }
+        self.notify.flush(now).unwrap_or_else(|error| complain(&error));
+        let late = (!ready).then_some(late);
+        late.into_iter().chain(self.notify.next_deadline()).min()
+    }
+}
+
+fn complain(error: &io::Error) {
+    let text = format!("cluster: NOTIFY_SOCKET: {error}; the service manager is not told\n");
+    // Nobody who could be told reads it then.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Makes this process the worker of slot 0.
-pub(super) fn start(config: &Config, at_start: AtStart) -> io::Result<&'static Current> {
+pub(super) fn start(config: &Config, mut at_start: AtStart) -> io::Result<&'static Current> {
+    let manager = Manager::new(std::mem::take(&mut at_start.notify));
     let wake = Wake::new()?;
     signal::ring_on(&wake)?;
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -45,21 +97,28 @@ pub(super) fn start(config: &Config, at_start: AtStart) -> io::Result<&'static C
     }
     let row = Scoreboard::private().row(0).ok_or(io::ErrorKind::NotFound)?;
     let identity = Identity { id: WorkerId(1), slot: 0, generation: 1, service: None };
-    let backing = Backing::Solo { at_start };
+    let backing = Backing::Solo { at_start, serves: AtomicBool::new(false) };
     let current = current::set(Current::new(identity, backing, wake, row, true));
     mail::open_alone(identity, row)?;
     let (stop_delay, grace) = (config.stop_delay, config.grace);
     thread::Builder::new().name("cluster-solo".to_owned()).spawn(move || {
         signal::block_on_this_thread();
-        supervise(current, stop_delay, grace);
+        supervise(current, manager, stop_delay, grace);
     })?;
     Ok(current)
 }
 
-fn supervise(current: &'static Current, stop_delay: Duration, grace: Duration) {
+fn supervise(
+    current: &'static Current,
+    mut manager: Option<Manager>,
+    stop_delay: Duration,
+    grace: Duration,
+) {
     let (mut asked, mut interrupted, mut draining) = (None, None::<Instant>, None::<Instant>);
     loop {
-        let next = asked.map(|_| Instant::now() + LOOK_INTERVAL);
+        let look = asked.map(|_| Instant::now() + LOOK_INTERVAL);
+        let tell = manager.as_mut().and_then(|manager| manager.tell(current, asked.is_some()));
+        let next = look.into_iter().chain(tell).min();
         let _ = poll_until(&mut [PollFd::new(&current.wake, PollFlags::IN)], next);
         current.wake.hush();
         let now = Instant::now();

@@ -26,6 +26,7 @@ mod listeners;
 mod messages;
 mod messages_fd;
 mod node_rows;
+mod notify;
 mod options;
 mod orphans;
 mod pin;

@@ -58,7 +58,10 @@ impl Control {
                 }
             }
             Action::Look => self.look(),
-            Action::OpenDispatch => self.parts.dispatcher.order(Order::Open),
+            Action::OpenDispatch => {
+                self.parts.dispatcher.order(Order::Open);
+                self.notify_ready();
+            }
             Action::CloseListeners => {
                 self.listeners.close();
                 self.parts.dispatcher.order(Order::Close);

@@ -22,9 +22,8 @@ const BEATS: u32 = 8;
 pub(super) const FRAMES_LEFT_MAX: usize = 1024;
 
 impl Control {
-    pub(super) fn read_workers(&mut self) {
-        let ids: Vec<WorkerId> = self.parts.workers.by_id.keys().copied().collect();
-        for id in ids {
+    pub(super) fn read_workers(&mut self, spoke: &[WorkerId]) {
+        for &id in spoke {
             self.read_worker(id, FRAMES_AT_ONCE);
             let Some(worker) = self.parts.workers.by_id.get_mut(&id) else { continue };
             // An error is the end of the link, which reading sees as well.
