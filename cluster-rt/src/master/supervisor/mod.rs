@@ -9,6 +9,8 @@ mod actions;
 #[cfg(test)]
 mod changes_tests;
 mod exit;
+#[cfg(test)]
+mod faults_tests;
 mod inputs;
 #[cfg(test)]
 mod random_tests;

@@ -88,7 +88,12 @@ impl Supervisor {
         }
         let untried: Vec<usize> =
             left.iter().copied().filter(|&slot| self.is_untried(slot)).collect();
-        let (left, most) = match untried.is_empty() {
+        // Its slot may be empty by now, if whoever sat there has ended and is not replaced.
+        let on_trial = |(slot, seat): (usize, &Seat)| {
+            let why = seat.successor.as_ref().map(|successor| successor.why);
+            why == Some(Why::Reload) && self.is_untried(slot)
+        };
+        let (left, most) = match untried.is_empty() && !self.seats.numbered().any(on_trial) {
             true => {
                 self.set_step(Step::Rolling);
                 (left, usize::MAX)
