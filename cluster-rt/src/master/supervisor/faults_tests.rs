@@ -6,7 +6,10 @@ use super::{
     Action, Done, Input, OrderId,
     tests::{Bench, code},
 };
-use crate::{config::Respawn, id::WorkerId};
+use crate::{
+    config::{Config, Respawn, ServiceConfig},
+    id::WorkerId,
+};
 
 const ORDER: OrderId = OrderId(7);
 
@@ -33,4 +36,46 @@ fn a_newcomer_on_trial_takes_the_last_seat_of_its_service_though_it_is_empty_by_
         let outcome = Ok(Done::Reloaded { generation: 2 });
         assert!(bench.did(&Action::Answer { order: ORDER, outcome }), "{respawn:?}");
     }
+}
+
+// As systemd does, and Ctrl-C.
+#[test]
+fn a_term_to_every_process_is_as_good_as_one_to_the_master() {
+    let delay = Duration::from_secs(5);
+    let mut bench = Bench::new(2, |rules| {
+        (rules.respawn, rules.stop_delay) = (Respawn::Never, delay);
+    });
+    bench.serve_all(2);
+    bench.feed(Input::Stop { code: 0 });
+    for worker in [1, 2] {
+        bench.feed(Input::StopAsked { worker: WorkerId(worker) });
+    }
+    assert_eq!(bench.pass(delay - Duration::from_millis(1)), [], "they serve while it lasts");
+    assert!(bench.pass(Duration::from_millis(1)).contains(&Action::CloseListeners));
+    bench.feed(Input::ListenersClosed);
+    for worker in [1, 2] {
+        assert!(bench.did(&Action::Drain { worker: WorkerId(worker) }));
+    }
+}
+
+#[test]
+fn a_term_to_every_process_keeps_the_order_of_services() {
+    let rules = Config { respawn: Respawn::Always, ..Config::default() };
+    let of = |name| ServiceConfig { name: Some(name), ..ServiceConfig::only(rules.clone(), 1) };
+    let mut services = ["web", "jobs"].map(of);
+    services[0].after = vec![1];
+    let mut bench = Bench::of(services.to_vec(), rules);
+    let jobs = bench.last(1);
+    bench.serve(jobs);
+    let web = bench.last(0);
+    bench.serve(web);
+    bench.feed(Input::StopAsked { worker: jobs });
+    bench.feed(Input::StopAsked { worker: web });
+    bench.feed(Input::Stop { code: 0 });
+    bench.feed(Input::ListenersClosed);
+    bench.pass(Duration::from_secs(1));
+    assert!(bench.did(&Action::Drain { worker: web }));
+    assert!(!bench.did(&Action::Drain { worker: jobs }), "web may still need it");
+    bench.exit(web, code(0));
+    assert!(bench.did(&Action::Drain { worker: jobs }));
 }

@@ -132,8 +132,9 @@ impl Supervisor {
                     self.ready_by_running(id, w).map(|at| (at, Timer::ReadyByRunning(id))),
                     self.worn_at(id, w).map(|at| (at, Timer::Worn(id))),
                     Self::abort_over(w).map(|at| (at, Timer::AbortOver(id))),
+                    // On the way to the end every worker is told when its turn has come.
                     w.stop_asked
-                        .filter(|_| !draining)
+                        .filter(|_| !draining && self.phase == Phase::Running)
                         .map(|at| (at + TERM_SETTLE, Timer::StopAsked(id))),
                     w.drain_until.map(|at| (at, Timer::DrainOver(id))),
                     w.link_closed.map(|at| (at + LINK_CLOSED_GRACE, Timer::LinkClosed(id))),
