@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    Action, Done, Input, OrderId,
+    Action, Done, Input, Known, OrderId, Signs,
     tests::{Bench, code},
 };
 use crate::{
-    config::{Config, Respawn, ServiceConfig},
+    config::{Config, Recycle, Respawn, ServiceConfig},
     id::WorkerId,
 };
 
@@ -78,4 +78,32 @@ fn a_term_to_every_process_keeps_the_order_of_services() {
     assert!(!bench.did(&Action::Drain { worker: jobs }), "web may still need it");
     bench.exit(web, code(0));
     assert!(bench.did(&Action::Drain { worker: jobs }));
+}
+
+#[test]
+fn a_slot_that_wears_out_again_and_again_keeps_no_other_from_its_turn() {
+    let mut bench =
+        Bench::new(3, |rules| rules.recycle = Recycle::new().connections(10).jitter(0.0));
+    bench.serve_all(3);
+    // Each worker is past its limit when the one that was replaced last has drained.
+    let renewed = |bench: &mut Bench| {
+        let sign = |known: Known| Signs {
+            worker: known.worker,
+            beat: 0,
+            starved: Duration::ZERO,
+            connections: 10,
+            rss: 0,
+        };
+        let signs: Vec<Signs> = bench.supervisor.workers().map(sign).collect();
+        bench.feed(Input::Looked { signs });
+        let asked = bench.supervisor.workers().find(|known| known.pid.is_none());
+        let Known { worker, slot, .. } = asked.expect("one is replaced");
+        bench.serve(worker);
+        let known: Vec<_> = bench.supervisor.workers().map(|known| known.worker).collect();
+        let departed = known.into_iter().find(|&worker| bench.supervisor.is_departed(worker));
+        bench.exit(departed.expect("one drains"), code(0));
+        slot
+    };
+    let slots: Vec<usize> = (0..4).map(|_| renewed(&mut bench)).collect();
+    assert_eq!(slots.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{slots:?}");
 }
