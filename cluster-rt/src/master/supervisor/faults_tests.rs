@@ -107,3 +107,19 @@ fn a_slot_that_wears_out_again_and_again_keeps_no_other_from_its_turn() {
     let slots: Vec<usize> = (0..4).map(|_| renewed(&mut bench)).collect();
     assert_eq!(slots.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{slots:?}");
 }
+
+#[test]
+fn an_empty_slot_that_is_filled_by_order_after_a_reload_has_the_new_code() {
+    let mut bench = Bench::new(2, |rules| rules.respawn = Respawn::OnFailure);
+    bench.serve_all(2);
+    bench.exit(WorkerId(2), code(0));
+    bench.feed(Input::Reload { order: ORDER });
+    bench.feed(Input::ZygoteUp { generation: 2 });
+    let newcomer = bench.last(0);
+    bench.serve(newcomer);
+    bench.pass(Duration::from_secs(1));
+    assert!(bench.did(&Action::KillZygote { generation: 1 }), "nobody needs it");
+    bench.exit(WorkerId(1), code(0));
+    let actions = bench.feed(Input::Respawn { order: OrderId(8), slot: 1 });
+    assert!(matches!(actions[..], [Action::Spawn { slot: 1, generation: 2, .. }]), "{actions:?}");
+}

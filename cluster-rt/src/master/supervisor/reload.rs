@@ -137,6 +137,10 @@ impl Supervisor {
 
     fn reload_done(&mut self, generation: u32, now: Instant, out: &mut Vec<Action>) {
         self.generation = generation;
+        // Whoever comes to sit where nobody does is of the new code too.
+        for seat in self.seats.iter_mut().filter(|seat| seat.sitting == Sitting::Empty) {
+            seat.generation = generation;
+        }
         self.try_services_again(now);
         out.push(Action::Emit(Event::ReloadFinished { generation }));
         self.end_reload(&Ok(Done::Reloaded { generation }), out);
