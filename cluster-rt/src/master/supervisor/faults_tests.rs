@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Action, Done, Input, Known, OrderId, Signs,
-    tests::{Bench, code},
+    tests::{Bench, code, end},
 };
 use crate::{
     config::{Config, Recycle, Respawn, ServiceConfig},
@@ -122,4 +122,27 @@ fn an_empty_slot_that_is_filled_by_order_after_a_reload_has_the_new_code() {
     bench.exit(WorkerId(1), code(0));
     let actions = bench.feed(Input::Respawn { order: OrderId(8), slot: 1 });
     assert!(matches!(actions[..], [Action::Spawn { slot: 1, generation: 2, .. }]), "{actions:?}");
+}
+
+// As one does whose fork handlers crash, or that is the largest process when memory is short.
+#[test]
+fn a_zygote_that_ends_at_each_spawn_is_given_up() {
+    let ends = |bench: &mut Bench, generation| {
+        bench.feed(Input::ZygoteExited { generation, reason: "SIGABRT".to_owned() });
+        bench.pass(Duration::from_secs(2));
+        bench.feed(Input::ZygoteUp { generation });
+    };
+    let mut bench = Bench::new(1, |_| {});
+    (0..5).for_each(|_| ends(&mut bench, 1));
+    assert_eq!(end(&bench.done), Some(70));
+
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.feed(Input::Reload { order: ORDER });
+    bench.feed(Input::ZygoteUp { generation: 2 });
+    (0..5).for_each(|_| ends(&mut bench, 2));
+    let outcome = Err("its zygote: SIGABRT".to_owned());
+    assert!(bench.did(&Action::Answer { order: ORDER, outcome }), "the reload fails");
+    let sits: Vec<_> = bench.supervisor.workers().map(|known| known.worker).collect();
+    assert_eq!(sits, [WorkerId(1)]);
 }
