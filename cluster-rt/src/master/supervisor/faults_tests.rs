@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{
     Action, Done, Input, Known, OrderId, Signs,
-    tests::{Bench, code, end},
+    tests::{Bench, cause, code, end, signal},
 };
 use crate::{
     config::{Config, Recycle, Respawn, ServiceConfig},
+    event::ExitCause,
     id::WorkerId,
 };
 
@@ -145,4 +146,38 @@ fn a_zygote_that_ends_at_each_spawn_is_given_up() {
     assert!(bench.did(&Action::Answer { order: ORDER, outcome }), "the reload fails");
     let sits: Vec<_> = bench.supervisor.workers().map(|known| known.worker).collect();
     assert_eq!(sits, [WorkerId(1)]);
+}
+
+// As tokio does whose runtime waits for a task that blocks.
+#[test]
+fn a_worker_whose_main_has_ended_has_grace_to_end_too() {
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.pass(Duration::from_secs(60));
+    let worker = WorkerId(1);
+    bench.feed(Input::MainEnded { worker, code: 1, panicked: false });
+    let grace = Config::default().grace;
+    assert_eq!(bench.pass(grace - Duration::from_millis(1)), []);
+    // Said again just before its exit it gains nothing.
+    bench.feed(Input::MainEnded { worker, code: 1, panicked: false });
+    assert!(bench.pass(Duration::from_millis(1)).contains(&Action::Kill { worker }));
+    let actions = bench.exit(worker, signal(9));
+    assert_eq!(cause(&actions), Some(ExitCause::Crashed(1)));
+    assert_eq!(Bench::spawns(&actions), [(WorkerId(2), 0)]);
+}
+
+#[test]
+fn a_newcomer_whose_main_has_ended_does_not_stand_its_trial() {
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.feed(Input::Reload { order: ORDER });
+    bench.feed(Input::ZygoteUp { generation: 2 });
+    let newcomer = bench.last(0);
+    bench.serve(newcomer);
+    bench.feed(Input::MainEnded { worker: newcomer, code: 1, panicked: false });
+    bench.pass(Config::default().grace);
+    assert!(!bench.did(&Action::Promote { worker: newcomer }));
+    bench.exit(newcomer, signal(9));
+    let failed = |action: &Action| matches!(action, Action::Answer { outcome: Err(_), .. });
+    assert!(bench.done.iter().any(failed));
 }

@@ -54,6 +54,8 @@ pub(super) enum Timer {
     AbortOver(WorkerId),
     /// The link was closed, and the worker did not end.
     LinkClosed(WorkerId),
+    /// Its `main` has ended, and the process did not.
+    Lingers(WorkerId),
     StopDelayOver {
         code: i32,
     },
@@ -138,6 +140,9 @@ impl Supervisor {
                         .map(|at| (at + TERM_SETTLE, Timer::StopAsked(id))),
                     w.drain_until.map(|at| (at, Timer::DrainOver(id))),
                     w.link_closed.map(|at| (at + LINK_CLOSED_GRACE, Timer::LinkClosed(id))),
+                    w.main_over
+                        .filter(|_| !draining)
+                        .map(|at| (at + self.rules_of(w.service).grace, Timer::Lingers(id))),
                 ]
                 .into_iter()
                 .flatten()
@@ -205,6 +210,7 @@ impl Supervisor {
             Timer::LinkClosed(worker) => {
                 self.misbehaved(worker, "it closed its link and did not end", out);
             }
+            Timer::Lingers(worker) => self.end_lingering(worker, out),
             Timer::StopDelayOver { code } => self.close_listeners(code, now, out),
             Timer::ClosingOver { code } => self.kill(code, out),
         }
