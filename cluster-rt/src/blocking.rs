@@ -30,7 +30,10 @@ use std::{
     ops::Deref,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
@@ -68,6 +71,8 @@ pub struct TcpListener {
     limit: Option<u64>,
     /// Rung when this worker drains.
     bell: Wake,
+    /// The master was told that this worker accepts here.
+    accepting: AtomicBool,
     worker: &'static Current,
 }
 
@@ -127,7 +132,8 @@ impl TcpListener {
             worker.drain.add_queue(queue);
         }
         let (limit, bell) = (options.limit(), worker.drain.bell()?);
-        Ok(Self { addr, listener, queue, socket, limit, bell, worker })
+        let accepting = AtomicBool::new(false);
+        Ok(Self { addr, listener, queue, socket, limit, bell, accepting, worker })
     }
 
     /// Waits for the next connection and its peer's address; `None` when this worker drains and has
@@ -162,9 +168,11 @@ impl TcpListener {
         Ok(self.addr)
     }
 
-    /// Tells the master that this worker accepts here; again does no harm.
+    /// Tells the master, once, that this worker accepts here.
     fn announce(&self) {
-        if let Some(listener) = self.listener {
+        let Some(listener) = self.listener else { return };
+        if !self.accepting.load(Ordering::Relaxed) && !self.accepting.swap(true, Ordering::Relaxed)
+        {
             self.worker.tell(&FromWorker::Accepting { listener });
         }
     }

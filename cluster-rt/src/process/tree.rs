@@ -46,12 +46,21 @@ struct Shared {
 }
 
 impl Tree {
-    pub(super) fn new(child: tokio::process::Child, leads: bool) -> io::Result<Self> {
+    /// # Errors
+    /// A pidfd is refused, for want of descriptors or by a filter of system calls. The child is ended then, since
+    /// nobody would have a handle to it.
+    pub(super) fn new(mut child: tokio::process::Child, leads: bool) -> io::Result<Self> {
         let raw = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = raw.ok_or(io::ErrorKind::NotFound)?;
         // It is not reaped before we say so: this is its pid, and nobody else's.
         #[allow(deprecated, reason = "its successor is younger than the tokio that is asked for")]
-        let exit = AsyncFd::new(pidfd_open(pid, PidfdFlags::empty())?)?;
+        let exit =
+            pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from).and_then(AsyncFd::new);
+        let exit = exit.inspect_err(|_| {
+            // It is this one's pid still.
+            let _ = if leads { kill_process_group(pid, Signal::KILL) } else { Ok(()) };
+            let _ = child.start_kill();
+        })?;
         let (child, verdict) = (Mutex::new(Some(child)), watch::Sender::new(None));
         Ok(Self(Arc::new(Shared { pid, leads, exit, child, verdict })))
     }

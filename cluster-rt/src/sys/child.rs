@@ -68,15 +68,16 @@ pub(crate) fn prepare(command: &mut Command, setup: Setup) -> io::Result<Reserve
         if setup.session {
             check(new_session())?;
         }
-        if let Some(limit) = nofile {
-            lower_nofile(limit);
-        }
         close_at_exec();
         for ((_, fd), moved) in setup.descriptors.iter().zip(&mut moved) {
             *moved = check(duplicate_above(fd.as_raw_fd(), highest))?;
         }
         for ((number, _), moved) in setup.descriptors.iter().zip(&moved) {
             check(duplicate_to(*moved, *number))?;
+        }
+        // Last: all that this process has open still is, and the numbers above may be beyond the limit.
+        if let Some(limit) = nofile {
+            lower_nofile(limit);
         }
         Ok(())
     };

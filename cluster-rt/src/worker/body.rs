@@ -2,9 +2,16 @@
 //!
 //! From the moment before it to its exit code; what is before and after is the worker's life in `mod`.
 
-use std::{future::Future, io, process::Termination, thread, time::Duration};
+use std::{
+    future::Future,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    process::Termination,
+    thread,
+    time::Duration,
+};
 
-use super::{Current, drain::LOOK_INTERVAL, heartbeat};
+use super::{Current, PANICKED, drain::LOOK_INTERVAL, heartbeat};
 use crate::{config::Flavor, wire::FromWorker};
 
 /// What the options say of the runtime.
@@ -68,7 +75,7 @@ where
 {
     fn run(self, current: &'static Current, RunSetting(setting): RunSetting) -> io::Result<i32> {
         let main = self.0;
-        block_on(setting, async {
+        let main = async {
             current.tell(&FromWorker::Online);
             if let Some(interval) = setting.heartbeat {
                 tokio::spawn(heartbeat::beat(current.accounts.row(), interval));
@@ -83,7 +90,11 @@ where
                 current.drain.connections_closed().await;
             }
             report
-        })
+        };
+        // A task that blocks keeps the runtime from its end, for ever if it likes: the master is told before,
+        // and has a deadline.
+        let over = |(code, panicked)| current.tell(&FromWorker::Ended { code, panicked });
+        block_on(setting, main, over)
     }
 }
 
@@ -105,24 +116,37 @@ where
     }
 }
 
-fn block_on<T>(setting: Setting, future: impl Future<Output = T>) -> io::Result<T> {
+/// Runs `main` to its end, tells `over` its code and whether it panicked, and then ends the runtime.
+fn block_on(
+    setting: Setting,
+    main: impl Future<Output = i32>,
+    over: impl FnOnce((i32, bool)),
+) -> io::Result<i32> {
     use tokio::runtime::Builder;
+    let threads = setting.threads.max(1);
     match setting.flavor {
         Flavor::CurrentThread => {
-            Ok(Builder::new_current_thread().enable_all().build()?.block_on(future))
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            Ok(finish(|| runtime.block_on(main), over))
         }
         Flavor::Local => {
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(Default::default())?;
-            Ok(runtime.block_on(future))
+            Ok(finish(|| runtime.block_on(main), over))
         }
         Flavor::MultiThread => {
-            let threads = setting.threads.max(1);
             let runtime =
                 Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-            Ok(runtime.block_on(future))
+            Ok(finish(|| runtime.block_on(main), over))
         }
     }
+}
+
+/// Runs `main`, tells `over` how it has ended, and passes a panic on.
+fn finish(main: impl FnOnce() -> i32, over: impl FnOnce((i32, bool))) -> i32 {
+    let ended = catch_unwind(AssertUnwindSafe(main));
+    over(ended.as_ref().map_or((PANICKED, true), |&code| (code, false)));
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// The number behind what `main` returned. `ExitCode` does not tell it, but can be compared.

@@ -7,6 +7,7 @@
 //! * `codes A B ..`: binds, says ready, exits with the code of its slot when something connects
 //! * `early A`: returns the code A before it binds anything
 //! * `mute`: binds, but never accepts
+//! * `lingers`: returns an error at the first connection, and leaves a task that blocks for ever
 
 use std::{io, process::ExitCode};
 
@@ -39,6 +40,16 @@ async fn main() -> Result<ExitCode, io::Error> {
         "mute" => {
             let _listener = TcpListener::bind("127.0.0.1:0").await?;
             std::future::pending::<()>().await;
+        }
+        "lingers" => {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            tokio::task::spawn_blocking(|| {
+                loop {
+                    std::thread::park();
+                }
+            });
+            let _ = listener.accept().await?;
+            return Err(io::Error::other("main is over"));
         }
         _ => {}
     }

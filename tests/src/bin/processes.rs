@@ -1,5 +1,6 @@
 //! A cluster whose processes start children by `cluster::process`: `/many/PLACE/N` awaits N of them, fifty
-//! at a time, `/born/PLACE` answers what a shell was born with, `/emfile` starts one with no descriptor left.
+//! at a time, `/born/PLACE` answers what a shell was born with, `/emfile` starts one with no descriptor left,
+//! `/crowded/N` gives one a descriptor while N files are open.
 //!
 //! PLACE is `worker` or `master`; the master is asked by message. Serves `127.0.0.1:0`.
 
@@ -21,7 +22,8 @@ async fn main() -> std::io::Result<()> {
     let app = Router::new()
         .route("/many/{place}/{count}", get(many_at))
         .route("/born/{place}", get(born_at))
-        .route("/emfile", get(emfile));
+        .route("/emfile", get(emfile))
+        .route("/crowded/{count}", get(crowded));
     axum::serve(listener, app).with_graceful_shutdown(cluster::draining()).await
 }
 
@@ -94,4 +96,14 @@ async fn emfile() -> String {
     let again = process::exec_file("true", [""; 0]).await.is_ok_and(|o| o.status.success());
     setrlimit(Resource::Nofile, limit).expect("the limit before");
     format!("{:?} {}, then {again}\n", error.kind(), error.raw_os_error().unwrap_or(0))
+}
+
+async fn crowded(Path(count): Path<usize>) -> String {
+    let open = || std::fs::File::open("/dev/null").expect("the limit was raised");
+    let _crowd: Vec<_> = (0..count).map(|_| open()).collect();
+    let command = process::exec("test -c /proc/self/fd/9 && ulimit -n").fd(9, open());
+    match command.output().await {
+        Ok(output) => output.stdout_text().into_owned(),
+        Err(error) => format!("{error}\n"),
+    }
 }

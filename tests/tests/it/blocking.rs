@@ -30,6 +30,32 @@ fn both_slots_serve_and_are_replaced() {
     }
 }
 
+/// How often the supervisor's thread of this process has begun to wait.
+fn waits_of_control(pid: i32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    let read = |task: &std::path::Path, file| std::fs::read_to_string(task.join(file)).ok();
+    let mut tasks = tasks.flatten().map(|task| task.path());
+    let control = |task: &std::path::PathBuf| {
+        read(task, "comm").is_some_and(|name| name == "cluster-control\n")
+    };
+    let status = tasks.find(control).and_then(|task| read(&task, "status")).expect("a thread");
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok()).expect("a number")
+}
+
+#[test]
+fn connections_are_nothing_to_the_supervisors_thread() {
+    let program = Running::start(fixture!("blocks"), &[], &[]);
+    both_answer(&program);
+    let before = waits_of_control(program.pid());
+    for _ in 0..500 {
+        assert!(matches!(get(program.address(), "/"), Outcome::Answered(_)));
+    }
+    let waits = waits_of_control(program.pid()) - before;
+    assert!(waits < 100, "{waits} for 500 connections");
+    program.stop();
+}
+
 #[test]
 fn a_stop_answers_what_was_asked_and_ends() {
     for arguments in [&[][..], &["ignores"]] {

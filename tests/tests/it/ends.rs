@@ -182,3 +182,16 @@ fn a_stop_during_the_backoff_ends_it() {
 fn a_stop_during_the_start_ends_it() {
     stops_early(&["mute"], &[], "begun");
 }
+
+// Tokio's runtime waits for such a task without end, and so would its worker's slot.
+#[test]
+fn a_worker_that_a_blocking_task_keeps_from_its_end_is_killed_after_grace_and_replaced() {
+    let variables = [RESPAWN, ("CLUSTER_WORKERS", "1"), ("CLUSTER_GRACE", "1s")];
+    let program = start(&["lingers"], &variables);
+    let first = program.worker(0).pid;
+    drop(TcpStream::connect(program.address()).expect("somebody listens"));
+    program.line("is killed: its main ended 1s ago, its process did not (grace)");
+    assert!(program.line(") exited: ").ends_with("respawning in 0 ms"));
+    eventually("another worker", || Some(()).filter(|()| program.worker(0).pid != first));
+    program.stop();
+}

@@ -182,3 +182,13 @@ fn a_child_of_a_worker_is_born_normal() {
 fn a_child_of_the_master_is_born_normal() {
     born("master");
 }
+
+#[test]
+fn a_child_gets_its_descriptors_although_more_files_are_open_than_its_own_limit() {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -Sn 200 && exec \"$0\"", fixture!("processes")]);
+    let program = Running::start_command(command);
+    let answer = get(program.address(), "/crowded/300");
+    assert_eq!(answer, Outcome::Answered("200".to_owned()));
+    program.stop();
+}

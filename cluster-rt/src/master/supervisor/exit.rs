@@ -203,6 +203,16 @@ impl Supervisor {
         }
     }
 
+    /// Its `main` has ended; what it has left running, a task on a thread of its own say, keeps the process.
+    pub(super) fn end_lingering(&mut self, id: WorkerId, out: &mut Vec<Action>) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|w| w.killed.is_none()) else { return };
+        let grace = humantime::format_duration(self.services[worker.service].given.rules.grace);
+        let fault = format!("its main ended {grace} ago, its process did not (grace)");
+        out.push(Action::Warn(format!("slot {} (worker {id}) is killed: {fault}", worker.slot)));
+        worker.fault = Some(fault);
+        self.kill_worker(id, KilledFor::Lingering, out);
+    }
+
     pub(super) fn misbehaved(&mut self, id: WorkerId, what: &str, out: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id).filter(|w| w.killed.is_none()) else { return };
         worker.fault = Some(what.to_owned());

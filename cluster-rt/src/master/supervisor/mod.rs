@@ -9,6 +9,8 @@ mod actions;
 #[cfg(test)]
 mod changes_tests;
 mod exit;
+#[cfg(test)]
+mod faults_tests;
 mod inputs;
 #[cfg(test)]
 mod random_tests;
@@ -200,7 +202,10 @@ impl Supervisor {
                 });
             }
             Input::MainEnded { worker, code, panicked } => {
-                self.with(worker, |w| w.main_ended = Some((code, panicked)));
+                self.with(worker, |w| {
+                    w.main_ended = Some((code, panicked));
+                    w.main_over.get_or_insert(now);
+                });
             }
             Input::LinkClosed { worker } => {
                 self.with(worker, |w| {
@@ -264,7 +269,8 @@ impl Supervisor {
 
     /// Whether the worker is on its way out.
     pub(crate) fn is_draining(&self, worker: WorkerId) -> bool {
-        let leaving = |w: &Worker| w.drain_until.is_some() || w.stop_asked.is_some();
+        let leaving =
+            |w: &Worker| w.drain_until.is_some() || w.stop_asked.is_some() || w.main_over.is_some();
         self.workers.get(&worker).is_some_and(leaving)
     }
 

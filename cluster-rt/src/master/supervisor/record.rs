@@ -124,6 +124,8 @@ pub(super) enum KilledFor {
     Stop,
     /// It gave no sign of life, and SIGABRT did not end it.
     Hung,
+    /// Its `main` had ended, and its process did not.
+    Lingering,
 }
 
 /// A worker.
@@ -154,8 +156,10 @@ pub(super) struct Worker {
     /// It was replaced for being past a limit.
     pub(super) recycled: bool,
     pub(super) link_closed: Option<Instant>,
-    /// Exit code and panic, as told by the worker just before its exit.
+    /// Exit code and panic, as told by the worker before its exit.
     pub(super) main_ended: Option<(i32, bool)>,
+    /// When it first told that.
+    pub(super) main_over: Option<Instant>,
     pub(super) killed: Option<KilledFor>,
     /// When SIGABRT was sent because it hung.
     pub(super) aborted: Option<Instant>,
@@ -203,6 +207,7 @@ impl Worker {
             recycled: false,
             link_closed: None,
             main_ended: None,
+            main_over: None,
             killed: None,
             aborted: None,
             fault: None,
@@ -221,9 +226,10 @@ impl Worker {
         }
     }
 
-    /// Whether it serves and nothing has been done about its end.
+    /// Whether it serves, its `main` goes on, and nothing has been done about its end.
     pub(super) fn is_serving(&self) -> bool {
-        self.state() == WorkerState::Ready && self.killed.is_none() && self.aborted.is_none()
+        let is_left_alone = self.killed.is_none() && self.aborted.is_none();
+        self.state() == WorkerState::Ready && is_left_alone && self.main_over.is_none()
     }
 
     /// Whether the exit code was chosen by a call of `exit`, rather than by what `main` returned.
@@ -238,13 +244,17 @@ impl Worker {
         match self.killed {
             Some(KilledFor::StartTimeout) => return ExitCause::FailedToStart,
             Some(KilledFor::Stop) => return as_asked,
-            Some(KilledFor::Hung | KilledFor::Misbehaving) | None => {}
+            Some(KilledFor::Hung | KilledFor::Misbehaving | KilledFor::Lingering) | None => {}
         }
         if self.aborted.is_some() {
             return ExitCause::Hung;
         }
         let began = self.ready.is_some() && self.engaged;
-        match (status.code(), status.signal()) {
+        let code = match (self.killed, self.main_ended) {
+            (Some(KilledFor::Lingering), Some((code, _))) => Some(code),
+            _ => status.code(),
+        };
+        match (code, status.signal()) {
             (Some(_), _) if asked => as_asked,
             (Some(0), _) => ExitCause::Finished(0),
             (Some(_), _) if !began => ExitCause::FailedToStart,

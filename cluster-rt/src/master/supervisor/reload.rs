@@ -88,7 +88,12 @@ impl Supervisor {
         }
         let untried: Vec<usize> =
             left.iter().copied().filter(|&slot| self.is_untried(slot)).collect();
-        let (left, most) = match untried.is_empty() {
+        // Its slot may be empty by now, if whoever sat there has ended and is not replaced.
+        let on_trial = |(slot, seat): (usize, &Seat)| {
+            let why = seat.successor.as_ref().map(|successor| successor.why);
+            why == Some(Why::Reload) && self.is_untried(slot)
+        };
+        let (left, most) = match untried.is_empty() && !self.seats.numbered().any(on_trial) {
             true => {
                 self.set_step(Step::Rolling);
                 (left, usize::MAX)
@@ -132,6 +137,10 @@ impl Supervisor {
 
     fn reload_done(&mut self, generation: u32, now: Instant, out: &mut Vec<Action>) {
         self.generation = generation;
+        // Whoever comes to sit where nobody does is of the new code too.
+        for seat in self.seats.iter_mut().filter(|seat| seat.sitting == Sitting::Empty) {
+            seat.generation = generation;
+        }
         self.try_services_again(now);
         out.push(Action::Emit(Event::ReloadFinished { generation }));
         self.end_reload(&Ok(Done::Reloaded { generation }), out);

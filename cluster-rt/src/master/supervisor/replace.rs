@@ -146,7 +146,8 @@ impl Supervisor {
         }
     }
 
-    /// Begins what is wished for and can be: one at a time, and never during a reload.
+    /// Begins what is wished for and can be: one at a time, and never during a reload. What was ordered comes
+    /// first, and of several the oldest worker, so that one that wears out again and again keeps nobody waiting.
     pub(super) fn renew_one(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.successions() > 0 || self.surplus() >= self.rules.surplus || self.is_starting() {
             return;
@@ -154,7 +155,15 @@ impl Supervisor {
         let due = |seat: &super::record::Seat| {
             (seat.worn || !seat.orders.is_empty()) && seat.not_before.is_none()
         };
-        let next = self.seats.numbered().find(|(_, seat)| due(seat)).map(|(slot, _)| slot);
+        let turn = |seat: &super::record::Seat| {
+            let age = match seat.sitting {
+                Sitting::Taken(id) => Some(id),
+                Sitting::NotBegun | Sitting::Due(_) | Sitting::Empty => None,
+            };
+            (seat.orders.is_empty(), age)
+        };
+        let wished = self.seats.numbered().filter(|(_, seat)| due(seat));
+        let next = wished.min_by_key(|(_, seat)| turn(seat)).map(|(slot, _)| slot);
         if let Some(slot) = next {
             let generation = self.seats[slot].generation;
             self.begin_succession(slot, Why::Renewal, generation, now, out);

@@ -54,6 +54,8 @@ pub(super) enum Timer {
     AbortOver(WorkerId),
     /// The link was closed, and the worker did not end.
     LinkClosed(WorkerId),
+    /// Its `main` has ended, and the process did not.
+    Lingers(WorkerId),
     StopDelayOver {
         code: i32,
     },
@@ -132,11 +134,15 @@ impl Supervisor {
                     self.ready_by_running(id, w).map(|at| (at, Timer::ReadyByRunning(id))),
                     self.worn_at(id, w).map(|at| (at, Timer::Worn(id))),
                     Self::abort_over(w).map(|at| (at, Timer::AbortOver(id))),
+                    // On the way to the end every worker is told when its turn has come.
                     w.stop_asked
-                        .filter(|_| !draining)
+                        .filter(|_| !draining && self.phase == Phase::Running)
                         .map(|at| (at + TERM_SETTLE, Timer::StopAsked(id))),
                     w.drain_until.map(|at| (at, Timer::DrainOver(id))),
                     w.link_closed.map(|at| (at + LINK_CLOSED_GRACE, Timer::LinkClosed(id))),
+                    w.main_over
+                        .filter(|_| !draining)
+                        .map(|at| (at + self.rules_of(w.service).grace, Timer::Lingers(id))),
                 ]
                 .into_iter()
                 .flatten()
@@ -204,6 +210,7 @@ impl Supervisor {
             Timer::LinkClosed(worker) => {
                 self.misbehaved(worker, "it closed its link and did not end", out);
             }
+            Timer::Lingers(worker) => self.end_lingering(worker, out),
             Timer::StopDelayOver { code } => self.close_listeners(code, now, out),
             Timer::ClosingOver { code } => self.kill(code, out),
         }

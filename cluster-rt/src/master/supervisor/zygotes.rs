@@ -21,7 +21,7 @@ pub(super) struct Zygote {
     pub(super) state: State,
     /// It has made a worker since it came up.
     served: bool,
-    /// Failed starts in a row.
+    /// How often in a row it ended without having made a worker: it did not start, or it does not fork.
     failures: u32,
     /// Why it was killed.
     fault: Option<String>,
@@ -107,7 +107,6 @@ impl Supervisor {
         let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
         if matches!(zygote.state, State::Starting { .. } | State::Preloading { .. }) {
             zygote.state = State::Up;
-            zygote.failures = 0;
         }
     }
 
@@ -126,7 +125,7 @@ impl Supervisor {
     /// It has made a worker.
     pub(super) fn zygote_served(&mut self, generation: u32) {
         if let Some(zygote) = self.zygotes.get_mut(&generation) {
-            zygote.served = true;
+            (zygote.served, zygote.failures) = (true, 0);
         }
     }
 
@@ -144,9 +143,9 @@ impl Supervisor {
         let was = zygote.state.was();
         let reason = zygote.fault.take().unwrap_or(reason);
         zygote.state = State::Absent { retry: None };
-        zygote.failures += u32::from(was != Some(Was::Up));
-        let failures = zygote.failures;
         let served = std::mem::take(&mut zygote.served);
+        zygote.failures = zygote.failures.saturating_add(u32::from(!served));
+        let failures = zygote.failures;
         if self.is_ending() {
             return;
         }
@@ -164,9 +163,7 @@ impl Supervisor {
             return self.kill(EXIT_GAVE_UP, out);
         }
         let delay = match failures {
-            0 if served => Duration::ZERO,
-            // One that comes up and ends for nothing is not restarted as fast as the machine can.
-            0 => self.rules.backoff.first,
+            0 => Duration::ZERO,
             failures => backoff::delay(self.rules.backoff, failures, self.any_ready()),
         };
         if let Some(zygote) = self.zygotes.get_mut(&generation) {

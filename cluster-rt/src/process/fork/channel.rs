@@ -25,7 +25,7 @@ use tokio::{
 use super::frames::{Cut, encode, next_frame};
 use crate::{
     error::{Cause, Error},
-    mail::WAITING_BYTES_MAX,
+    mail::{DESCRIPTOR_BYTES, WAITING_BYTES_MAX},
     message::{ClusterMessage, fingerprint},
     sys::{fdpass, wake::poll_until},
 };
@@ -110,9 +110,11 @@ pub(super) fn open<Out, In>(socket: OwnedFd) -> io::Result<(Sender<Out>, Receive
     Ok((Sender { outbox, message: PhantomData }, Receiver { frames, message: PhantomData }))
 }
 
-/// What a frame takes of the room; one that is longer than all of it goes when nothing else waits.
-fn charge(bytes: usize) -> u32 {
-    u32::try_from(bytes.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX)
+/// What a frame takes of the room, with its descriptor if it has one; one that is longer than all of it goes when
+/// nothing else waits.
+fn charge(bytes: usize, fd: Option<&OwnedFd>) -> u32 {
+    let weight = bytes + fd.map_or(0, |_| DESCRIPTOR_BYTES);
+    u32::try_from(weight.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX)
 }
 
 impl<M: ClusterMessage> Sender<M> {
@@ -146,7 +148,8 @@ impl<M: ClusterMessage> Sender<M> {
         Sending(Box::pin(async move {
             let bytes = frame?;
             let gone = || Error::new("send", M::NAME, Cause::Unreachable(ENDED));
-            let room = Arc::clone(&outbox.room).acquire_many_owned(charge(bytes.len()));
+            let room =
+                Arc::clone(&outbox.room).acquire_many_owned(charge(bytes.len(), fd.as_ref()));
             let room = tokio::select! {
                 biased;
                 () = outbox.packets.closed() => return Err(gone()),
@@ -160,7 +163,7 @@ impl<M: ClusterMessage> Sender<M> {
     pub(super) fn flush(&self) -> Flush {
         let outbox = self.outbox.clone();
         Box::pin(async move {
-            let all = Arc::clone(&outbox.room).acquire_many_owned(charge(WAITING_BYTES_MAX));
+            let all = Arc::clone(&outbox.room).acquire_many_owned(charge(WAITING_BYTES_MAX, None));
             tokio::select! {
                 _ = all => {}
                 () = outbox.packets.closed() => {}
@@ -289,7 +292,7 @@ async fn read_all(
         match next_frame(&bytes[start..], &mut fds) {
             Ok(Some(Cut { fingerprint, payload, fd, fd_lost, length })) => {
                 start += length;
-                let taken = charge(payload.len() + FRAME_BYTES);
+                let taken = charge(payload.len() + FRAME_BYTES, fd.as_ref());
                 let Ok(room) = Arc::clone(&room).acquire_many_owned(taken).await else { return };
                 let frame = Frame { fingerprint, payload, fd, fd_lost, _room: room };
                 if frames.send(Ok(frame)).is_err() {
@@ -325,5 +328,40 @@ async fn read_all(
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sys::socket::stream_pair;
+
+    #[test]
+    fn descriptors_that_nobody_receives_are_few_at_either_side() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let (a, b) = stream_pair().expect("a pair");
+            let (sender, _) = open::<String, String>(a).expect("a channel");
+            let (_sender, mut receiver) = open::<String, String>(b).expect("a channel");
+            let text = "a file".to_owned();
+            let send = async || {
+                let file = std::fs::File::open("/dev/null").expect("a file");
+                let sent = sender.send_with_fd(&text, file);
+                tokio::time::timeout(Duration::from_millis(500), sent).await.is_ok()
+            };
+            let mut sent = 0;
+            while send().await {
+                sent += 1;
+                assert!(sent < 1000, "a sender waits");
+            }
+            // And goes on when they are received.
+            for _ in 0..sent {
+                let received = receiver.recv_with_fd().await.expect("open").expect("a message");
+                assert!(received.1.is_some());
+            }
+            assert!(send().await);
+        });
     }
 }
