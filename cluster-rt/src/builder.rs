@@ -4,6 +4,7 @@
 //! only file that sees master and worker both. The options that are plain values are in `options`, what
 //! is made before the fork in `preload`, several kinds of workers in `services`.
 
+mod ground;
 mod options;
 mod preload;
 mod services;
@@ -238,6 +239,9 @@ impl<T: 'static> Builder<T> {
             Ok(configured) => configured,
             Err(mistakes) => return complain(EXIT_CONFIG, &mistakes),
         };
+        if let Some(refusal) = ground::refusal(services.is_empty()) {
+            return complain(EXIT_CONFIG, &[refusal]);
+        }
         if services.is_empty() {
             if self.config.log >= crate::config::LogLevel::Warn {
                 complain(0, &warnings);
@@ -296,6 +300,10 @@ impl<T: 'static> Builder<T> {
         }
         let unknown = |name: &String| format!("{name} is set and means nothing to this version");
         let mut warnings: Vec<String> = overrides.unknown.iter().map(unknown).collect();
+        if self.config.workers == Some(0) && self.branch.is_some() {
+            warnings
+                .push("workers = 0: there is no master, and its branch does not run".to_owned());
+        }
         match self.find_credentials() {
             Ok(warning) => warnings.extend(warning),
             Err(mistake) => mistakes.push(mistake),

@@ -181,6 +181,10 @@ impl Config {
         let mut overrides = Overrides::default();
         for (name, value) in variables {
             let Some(option) = name.strip_prefix("CLUSTER_") else { continue };
+            // `X=${X:-}` of a shell or a compose file sets nothing; that nobody is named is something to say.
+            if value.trim().is_empty() && !matches!(option, "USER" | "GROUP") {
+                continue;
+            }
             match self.set(option, value.trim()) {
                 Ok(()) => {}
                 Err(Refused::Unknown) => overrides.unknown.push(name.to_owned()),
@@ -341,6 +345,14 @@ mod tests {
         assert_eq!(config.hang_timeout, None);
         assert!(config.recycle.is_off());
         assert_eq!((config.user, config.group), (None, None));
+    }
+
+    #[test]
+    fn an_empty_variable_changes_nothing() {
+        let pairs = [("CLUSTER_WORKERS", ""), ("CLUSTER_GRACE", " "), ("CLUSTER_WROKERS", "")];
+        let (config, overrides) = overridden(&pairs);
+        assert_eq!(overrides, Overrides::default());
+        assert_eq!((config.workers, config.grace), (None, Config::default().grace));
     }
 
     #[test]

@@ -7,11 +7,10 @@ use std::{error, fmt, io, time::Duration};
 
 /// Why a message was not sent, not answered or not read.
 ///
-/// It turns into an [`io::Error`], so that `?` works in a `main` that returns [`io::Result`].
-#[derive(Debug)]
+/// It turns into an [`io::Error`], so that `?` works in a `main` that returns [`io::Result`]. Its `Debug` is its
+/// `Display`, since that is what such a `main` and `unwrap` print.
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     operation: &'static str,
     /// What it was done with, as in "`shop::News` to worker 3".
@@ -109,6 +108,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { operation, object, cause } = &*self.0;
         write!(f, "{operation} {object}: {cause}")
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -46,9 +46,33 @@
 //! worker's own. A connection is lost when its worker dies while serving it. Code before
 //! [`Builder::run`] runs in master and zygote; under the attribute there is none.
 //!
+//! # Testing
+//!
+//! Handlers and other functions are tested as ever; [`try_worker`] is `None` there. With [`Builder`] and `workers(0)` a
+//! `#[test]` runs `main` in its own process, several of them side by side. The program itself is tested as any: started by
+//! `CARGO_BIN_EXE_name`, with port 0 and the address that it prints, and ended by TERM; it takes its processes with it.
+//! More than 0 workers inside a `#[test]` are refused: its thread is not the one that can fork.
+//!
+//! ```no_run
+//! #[test]
+//! fn answers() {
+//!     let code = cluster::Builder::new().workers(0).run(async || {
+//!         let listener = cluster::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+//!         // Connect to listener.local_addr() and look.
+//!     });
+//!     assert_eq!(code, std::process::ExitCode::SUCCESS);
+//! }
+//! ```
+//!
 //! # What trips people up
 //!
 //! * `#[tokio::main]` left beside `#[cluster::main]`: remove it, the attribute brings the runtime.
+//! * `tokio::net::TcpListener` left in `main`: the first worker has the port, every other one fails to start with
+//!   "address in use". [`TcpListener`] is the one that is shared.
+//! * A worker is ready when it first accepts. Bind everything before: what fails after that is a crash that has lost
+//!   connections, and no failed start.
+//! * A request handler that waits for [`Master::reload`], `respawn` or `scale` waits for itself: its own worker drains
+//!   until the request is over. Answer first, or serve such requests from the master's branch.
 //! * Without `with_graceful_shutdown(cluster::draining())` an axum worker ends only when its last
 //!   connection is closed, or at `grace`.
 //! * `ConnectInfo<SocketAddr>` needs `TcpListener::with_connect_info` (feature `axum`).

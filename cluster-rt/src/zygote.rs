@@ -178,7 +178,8 @@ fn assume(credentials: Option<&Credentials>, master: i32) -> Result<(), String> 
     process::die_with(master, Duration::ZERO).map_err(|error| error.to_string())
 }
 
-fn one_thread() -> Result<(), String> {
+/// Whether this process may fork: it has no other thread.
+pub(crate) fn one_thread() -> Result<(), String> {
     match process::threads() {
         Ok(threads) if threads.len() == 1 => Ok(()),
         Ok(threads) => Err(format!(

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! In production you would deploy a new program at the same path and send the master a HUP, or call
-//! `master.reload()` from an admin route; here the program is its own successor. Meanwhile the master
+//! `master.reload()` from an admin route of its own; here the program is its own successor. Meanwhile the master
 //! asks itself over HTTP again and again, and counts what is not answered: nothing.
 
 use std::{

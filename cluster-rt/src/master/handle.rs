@@ -174,6 +174,11 @@ impl Master {
     /// finish what they have. If a reload is under way, this one follows it; all that are ordered
     /// meanwhile are one.
     ///
+    /// Not to be waited for by a request that a worker serves, as of an admin's page that asks the master: that
+    /// worker drains until the request is over, and the reload may have to wait for it, at most for `grace`. Answer
+    /// first, or let the master's branch serve such a page on a listener of its own. The same holds for
+    /// [`respawn`](Self::respawn) and [`scale`](Self::scale), and for [`stop`](Self::stop) in any case.
+    ///
     /// # Errors
     /// What failed, with the last lines that the newcomer wrote to stderr; the cluster is stopping
     /// ([`Error::is_stopping`]).

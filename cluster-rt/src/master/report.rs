@@ -133,7 +133,7 @@ impl Report {
                         None if !ever_ready && says_its_own(*cause, *status) => continue,
                         None => event.to_string(),
                     };
-                    if *lost > 0 { self.warn(text) } else { self.info(text) }
+                    if *lost > 0 || is_failure(*cause) { self.warn(text) } else { self.info(text) }
                 }
                 Event::GaveUp { .. } | Event::ZygoteExited { .. } => self.warn(event.to_string()),
                 Event::ReloadStarted { .. }
@@ -143,6 +143,17 @@ impl Report {
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether somebody has to look into it who reads no more than warnings.
+fn is_failure(cause: ExitCause) -> bool {
+    match cause {
+        ExitCause::FailedToStart
+        | ExitCause::Crashed(_)
+        | ExitCause::Signaled { .. }
+        | ExitCause::Hung => true,
+        ExitCause::Finished(_) | ExitCause::Stopped | ExitCause::Recycled => false,
     }
 }
 

@@ -60,7 +60,6 @@ fn remedy(operation: &str, wanted: &Wanted, error: &io::Error) -> &'static str {
     }
 }
 
-#[derive(Debug)]
 struct BindError {
     operation: String,
     what: String,
@@ -73,6 +72,13 @@ impl fmt::Display for BindError {
         let Self { operation, what, remedy, error } = self;
         // The kind's words, since the system's end in a number that says nothing more.
         write!(f, "{operation} {what}: {}{remedy}", error.kind())
+    }
+}
+
+/// As its `Display`: a `main` that returns it, and `unwrap`, print this.
+impl fmt::Debug for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

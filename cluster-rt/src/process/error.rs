@@ -13,11 +13,10 @@ use crate::event::DisplayStatus;
 
 /// Why a child process could not be started, was ended, or failed.
 ///
-/// Turns into an [`io::Error`], so that `?` works in functions that return [`io::Result`].
-#[derive(Debug)]
+/// Turns into an [`io::Error`], so that `?` works in functions that return [`io::Result`]. Its `Debug` is its
+/// `Display`, since that is what a `main` that returns it and `unwrap` print.
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     /// What was to be run, as a person would write it.
     command: String,
@@ -162,6 +161,12 @@ impl fmt::Display for Error {
             }
             Cause::Os { operation, error } => write!(f, "{operation}: {error}"),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -157,7 +157,8 @@ fn called_path() -> io::Result<PathBuf> {
         .filter(|pwd| pwd.is_absolute() && identity(pwd) == identity(Path::new(".")));
     let here = here.map_or_else(std::env::current_dir, Ok).unwrap_or_default();
     let candidates: Vec<PathBuf> = if called.components().count() > 1 || called.has_root() {
-        vec![here.join(&called)]
+        // Without `.`, as a person reads it.
+        vec![here.join(&called).components().collect()]
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).map(|dir| here.join(dir).join(&called)).collect()

@@ -63,6 +63,11 @@ pub(crate) fn threads() -> io::Result<Vec<String>> {
         .collect()
 }
 
+/// Whether the caller is the thread that the process began with.
+pub(crate) fn is_first_thread() -> bool {
+    rustix::thread::gettid() == getpid()
+}
+
 /// How the program was called: the last part of `argv[0]`.
 pub(crate) fn name() -> String {
     let called = std::env::args_os().next().unwrap_or_default();

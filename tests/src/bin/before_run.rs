@@ -1,5 +1,6 @@
 //! Code before `Builder::run`, which executes in the zygote too. `thread` starts a thread named `early`
-//! and `sleep` sleeps for ever in the zygote, so that it never says hello.
+//! and `sleep` sleeps for ever in the zygote, so that it never says hello. `elsewhere` runs the cluster on a thread
+//! of its own, `inside` in a runtime; `joined` has had a thread.
 
 use std::{process::ExitCode, thread};
 
@@ -9,10 +10,23 @@ fn main() -> ExitCode {
             let early = thread::Builder::new().name("early".to_owned());
             early.spawn(park).expect("a thread");
         }
+        Some("joined") => thread::spawn(|| {}).join().expect("it ends"),
+        Some("elsewhere") => return thread::spawn(run).join().expect("a code"),
+        Some("inside") => {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            return runtime.expect("a runtime").block_on(async { run() });
+        }
         Some("sleep") if std::env::var_os("CLUSTER_HANDOVER").is_some() => park(),
         _ => {}
     }
-    cluster::Builder::new().workers(1).run(cluster::draining)
+    run()
+}
+
+fn run() -> ExitCode {
+    cluster::Builder::new().workers(1).run(async || {
+        println!("begun");
+        cluster::draining().await;
+    })
 }
 
 fn park() {

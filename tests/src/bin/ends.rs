@@ -7,6 +7,7 @@
 //! * `codes A B ..`: binds, says ready, exits with the code of its slot when something connects
 //! * `early A`: returns the code A before it binds anything
 //! * `mute`: binds, but never accepts
+//! * `late`: returns an error soon after it has begun to accept
 //! * `lingers`: returns an error at the first connection, and leaves a task that blocks for ever
 
 use std::{io, process::ExitCode};
@@ -40,6 +41,13 @@ async fn main() -> Result<ExitCode, io::Error> {
         "mute" => {
             let _listener = TcpListener::bind("127.0.0.1:0").await?;
             std::future::pending::<()>().await;
+        }
+        "late" => {
+            let first = TcpListener::bind("127.0.0.1:0").await?;
+            tokio::spawn(async move { first.accept().await });
+            // Time for the task to begin and the master to hear of it.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            return Err(io::Error::other("the second port is taken"));
         }
         "lingers" => {
             let listener = TcpListener::bind("127.0.0.1:0").await?;

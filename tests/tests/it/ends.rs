@@ -45,6 +45,21 @@ fn a_main_that_panics_before_ready_is_started_five_times() {
 }
 
 #[test]
+fn a_main_that_fails_soon_after_it_accepts_is_given_up_too() {
+    let one = ("CLUSTER_WORKERS", "1");
+    let (code, starts, program) = run(&["late"], &[RESPAWN, one]);
+    assert_eq!((code, starts), (70, 5), "{:#?}", program.output());
+    program.line("gave up after 5 failed starts");
+}
+
+#[test]
+fn failures_are_warnings() {
+    let (code, _, program) = run(&["err"], &[RESPAWN, ("CLUSTER_LOG", "warn")]);
+    assert_eq!(code, 70);
+    assert_eq!(count(&program, "failed to start (code 1)"), 5, "{:#?}", program.output());
+}
+
+#[test]
 fn give_up_says_how_often() {
     let (code, starts, program) = run(&["err"], &[RESPAWN, ("CLUSTER_GIVE_UP", "2")]);
     assert_eq!((code, starts), (70, 2), "{:#?}", program.output());

@@ -131,8 +131,35 @@ fn a_signal_that_is_not_ignored_at_the_start_is_not_ignored_later() {
 #[test]
 fn a_thread_started_before_the_cluster_is_named_and_refused() {
     let mut program = Running::start(fixture!("before_run"), &["thread"], &[]);
-    program.line("early");
-    assert_eq!(program.exit_code(), 70, "{:#?}", program.output());
+    program.line(
+        "start: threads run before the cluster starts, and would not exist in workers: early;",
+    );
+    assert_eq!(program.exit_code(), 78, "{:#?}", program.output());
+}
+
+#[test]
+fn where_a_cluster_cannot_start_is_told_once_with_what_helps() {
+    let alone = ("CLUSTER_WORKERS", "0");
+    let inside = "start: run was called inside a tokio runtime";
+    let elsewhere = "start: run was called on another thread than the first";
+    for (place, variables, text) in
+        [("inside", &[][..], inside), ("inside", &[alone], inside), ("elsewhere", &[], elsewhere)]
+    {
+        let mut program = Running::start(fixture!("before_run"), &[place], variables);
+        assert_eq!(program.exit_code(), 78, "{place}: {:#?}", program.output());
+        program.wait_for_output();
+        let output = program.output();
+        assert!(output.len() == 1 && output[0].contains(text), "{place}: {output:#?}");
+    }
+}
+
+#[test]
+fn where_it_can_it_does() {
+    for (place, variables) in [("elsewhere", &[("CLUSTER_WORKERS", "0")][..]), ("joined", &[])] {
+        let program = Running::start(fixture!("before_run"), &[place], variables);
+        program.line("begun");
+        program.stop();
+    }
 }
 
 #[test]

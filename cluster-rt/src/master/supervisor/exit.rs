@@ -21,6 +21,10 @@ use crate::{
 /// A worker that ends by its own doing within this time of being ready is taken to end that way again.
 const EARLY: Duration = Duration::from_secs(1);
 
+/// So many workers in a row that somebody kills before they are ready are followed at once; those after them not as
+/// fast as the machine can, since what kills them, want of memory or a filter of system calls, does not end by that.
+const KILLS_FORGIVEN: u32 = 3;
+
 /// A worker that lives this long after it was ready makes its slot's failures forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
@@ -97,7 +101,10 @@ impl Supervisor {
             return;
         }
         let lived = worker.ready.map(|at| now.duration_since(at));
-        if fails_again(worker, cause, lived) != Fault::None || cause == ExitCause::Hung {
+        if lived.is_some_and(|lived| lived >= EARLY) {
+            self.services[worker.service].failed_starts = 0;
+        }
+        if fails_again(worker, cause, lived).is_own() || cause == ExitCause::Hung {
             self.reload_lost_a_worker(worker.generation, reason, now, out);
         }
         if worker.ready.is_none() {
@@ -159,7 +166,6 @@ impl Supervisor {
         let service = &mut self.services[worker.service];
         if lived.is_some_and(|lived| lived >= FORGOTTEN) {
             self.seats[worker.slot].faults = 0;
-            service.failed_starts = 0;
         }
         let fault = fails_again(worker, cause, lived);
         if fault == Fault::AtStart && !any_ready {
@@ -170,11 +176,15 @@ impl Supervisor {
         }
         let (backoff, name) = (service.given.rules.backoff, service.given.name);
         let seat = &mut self.seats[worker.slot];
-        let delay = if fault == Fault::None {
-            Duration::ZERO
-        } else {
-            seat.faults = seat.faults.saturating_add(1);
-            backoff::delay(backoff, seat.faults, any_ready)
+        seat.faults = seat.faults.saturating_add(u32::from(fault != Fault::None));
+        let failures = match fault {
+            Fault::None => 0,
+            Fault::AtStart | Fault::Early => seat.faults,
+            Fault::Killed => seat.faults.saturating_sub(KILLS_FORGIVEN),
+        };
+        let delay = match failures {
+            0 => Duration::ZERO,
+            failures => backoff::delay(backoff, failures, any_ready),
         };
         seat.sitting = Sitting::Due(now + delay);
         out.push(Action::Emit(Event::Respawning { slot: worker.slot, service: name, delay }));
@@ -239,15 +249,35 @@ enum Fault {
     AtStart,
     /// It ended by its own doing soon after it was ready.
     Early,
+    /// A signal from outside ended it before it was ready.
+    Killed,
 }
 
-/// Whether the next worker is likely to end the same way. Signals from outside never count.
+impl Fault {
+    /// Whether it says something of the program.
+    fn is_own(self) -> bool {
+        matches!(self, Self::AtStart | Self::Early)
+    }
+}
+
+/// Whether the next worker is likely to end the same way. Signals from outside never count for giving up, and for a
+/// worker that was ready not at all.
 fn fails_again(worker: &Worker, cause: ExitCause, lived: Option<Duration>) -> Fault {
     match (cause, lived) {
         (ExitCause::FailedToStart, _) | (ExitCause::Finished(_), None) => Fault::AtStart,
         (ExitCause::Signaled { signal, .. }, lived) => {
             let own = is_fault(signal) || worker.killed == Some(KilledFor::Misbehaving);
-            if own && lived.is_none_or(|lived| lived < EARLY) { Fault::Early } else { Fault::None }
+            match lived {
+                Some(lived) if own && lived < EARLY => Fault::Early,
+                None if own => Fault::Early,
+                None => Fault::Killed,
+                Some(_) => Fault::None,
+            }
+        }
+        // Ready by its first listener, it could not bind the second, say. A panic or a crash may be a request's doing,
+        // and no client is to be able to end the cluster.
+        (ExitCause::Crashed(_), Some(lived)) if lived < EARLY && worker.returned_an_error() => {
+            Fault::AtStart
         }
         // A worker that just returns would otherwise be respawned as fast as the machine can.
         (ExitCause::Crashed(_) | ExitCause::Finished(_), Some(lived)) if lived < EARLY => {

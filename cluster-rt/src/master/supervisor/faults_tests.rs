@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{
     Action, Done, Input, Known, OrderId, Signs,
-    tests::{Bench, cause, code, end, signal},
+    tests::{Bench, cause, code, delay, end, signal},
 };
 use crate::{
     config::{Config, Recycle, Respawn, ServiceConfig},
-    event::ExitCause,
+    event::{Event, ExitCause},
     id::WorkerId,
 };
 
@@ -180,4 +180,71 @@ fn a_newcomer_whose_main_has_ended_does_not_stand_its_trial() {
     bench.exit(newcomer, signal(9));
     let failed = |action: &Action| matches!(action, Action::Answer { outcome: Err(_), .. });
     assert!(bench.done.iter().any(failed));
+}
+
+// As want of memory does, or a filter of system calls.
+#[test]
+fn kills_before_ready_are_followed_at_once_three_times_and_then_not_so_fast() {
+    let mut bench = Bench::new(1, |_| {});
+    let mut delays = Vec::new();
+    for worker in 1..=12 {
+        let actions = bench.exit(WorkerId(worker), signal(9));
+        let delay = delay(&actions).expect("it is followed by another, and never given up");
+        delays.push(Duration::from_millis(delay.try_into().expect("short")));
+        bench.pass(delays[delays.len() - 1]);
+    }
+    assert_eq!(delays[..3], [Duration::ZERO; 3]);
+    assert!(delays[3..].is_sorted() && !delays[3].is_zero(), "{delays:?}");
+}
+
+// As one does that binds a second address when it serves the first.
+#[test]
+fn errors_of_main_soon_after_it_is_ready_are_given_up_and_crashes_are_not() {
+    let gave_up = Action::Emit(Event::GaveUp { failed_starts: 5, service: None });
+    for panicked in [false, true] {
+        let mut bench = Bench::new(1, |_| {});
+        for worker in (1..=5).map(WorkerId) {
+            bench.serve(worker);
+            bench.feed(Input::MainEnded { worker, code: 1, panicked });
+            bench.exit(worker, code(1));
+            assert_eq!(bench.did(&gave_up), !panicked && worker == WorkerId(5), "{worker}");
+            bench.pass(Duration::from_secs(2));
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_lives_a_second_makes_failed_starts_forgotten() {
+    let mut bench = Bench::new(1, |_| {});
+    for worker in (1..=12).map(WorkerId) {
+        bench.serve(worker);
+        if worker.0 % 4 == 0 {
+            bench.pass(Duration::from_secs(1));
+        }
+        bench.feed(Input::MainEnded { worker, code: 1, panicked: false });
+        let actions = bench.exit(worker, code(1));
+        bench.pass(Duration::from_millis(delay(&actions).unwrap_or(0).try_into().expect("short")));
+        assert_eq!(bench.last(0).as_u64(), worker.as_u64() + 1, "it is followed by another");
+    }
+}
+
+#[test]
+fn a_reload_that_gets_no_process_fails_when_a_newcomer_would_have() {
+    let mut bench = Bench::new(1, |_| {});
+    bench.serve_all(1);
+    bench.feed(Input::Reload { order: ORDER });
+    bench.feed(Input::ZygoteUp { generation: 2 });
+    let timeout = Config::default().start_timeout;
+    let mut waited = Duration::ZERO;
+    let failed = |action: &Action| matches!(action, Action::Answer { outcome: Err(_), .. });
+    while !bench.done.iter().any(failed) {
+        assert!(waited < timeout + Duration::from_secs(5), "it waits for ever");
+        let worker = bench.last(0);
+        bench.feed(Input::SpawnFailed { worker, errno: 11 });
+        bench.pass(Duration::from_secs(1));
+        waited += Duration::from_secs(1);
+    }
+    assert!(waited >= timeout, "{waited:?}: it may get better");
+    let sits: Vec<_> = bench.supervisor.workers().map(|known| known.worker).collect();
+    assert_eq!(sits, [WorkerId(1)]);
 }

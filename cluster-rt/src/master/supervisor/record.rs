@@ -232,6 +232,11 @@ impl Worker {
         self.state() == WorkerState::Ready && is_left_alone && self.main_over.is_none()
     }
 
+    /// Whether its `main` returned an error.
+    pub(super) fn returned_an_error(&self) -> bool {
+        matches!(self.main_ended, Some((code, false)) if code != 0)
+    }
+
     /// Whether the exit code was chosen by a call of `exit`, rather than by what `main` returned.
     pub(super) fn exited_on_its_own(&self) -> bool {
         self.main_ended.is_none()

@@ -19,6 +19,8 @@ pub(super) struct Reload {
     step: Step,
     /// The services of which a newcomer has stood its trial.
     tried: BTreeSet<usize>,
+    /// Since when the kernel has had no process for its newcomers.
+    refused: Option<Instant>,
     /// Who waits for its end.
     orders: Vec<OrderId>,
 }
@@ -52,7 +54,8 @@ impl Supervisor {
     fn begin_reload(&mut self, orders: Vec<OrderId>, out: &mut Vec<Action>) {
         self.last_generation += 1;
         let generation = self.last_generation;
-        self.reload = Some(Reload { generation, step: Step::Held, tried: BTreeSet::new(), orders });
+        let (step, tried) = (Step::Held, BTreeSet::new());
+        self.reload = Some(Reload { generation, step, tried, refused: None, orders });
         out.push(Action::Emit(Event::ReloadStarted { generation }));
     }
 
@@ -121,8 +124,36 @@ impl Supervisor {
     /// The newcomer in this slot is on trial.
     pub(super) fn is_on_trial(&self, slot: usize) -> bool {
         let trial = self.reload.as_ref().is_some_and(|reload| reload.step == Step::Trial);
-        let why = self.seats.get(slot).and_then(|seat| seat.successor.as_ref()).map(|s| s.why);
-        trial && why == Some(Why::Reload)
+        trial && self.is_for_reload(slot)
+    }
+
+    /// The slot's worker is being replaced by a newcomer.
+    pub(super) fn is_for_reload(&self, slot: usize) -> bool {
+        let successor = self.seats.get(slot).and_then(|seat| seat.successor.as_ref());
+        successor.is_some_and(|successor| successor.why == Why::Reload)
+    }
+
+    /// The kernel has no process for a newcomer. The old workers serve on without the reload, and it must not keep
+    /// whoever waits for it longer than a newcomer may that does not get ready.
+    pub(super) fn reload_was_refused(
+        &mut self,
+        error: &std::io::Error,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(reload) = &mut self.reload else { return };
+        let since = *reload.refused.get_or_insert(now);
+        if now.duration_since(since) >= self.rules.start_timeout {
+            self.fail_reload(&format!("spawn of a newcomer: {error}"), now, out);
+        }
+    }
+
+    /// A worker of this generation has come to be.
+    pub(super) fn reload_spawned(&mut self, generation: u32) {
+        let of = self.reload.as_mut().filter(|reload| reload.generation == generation);
+        if let Some(reload) = of {
+            reload.refused = None;
+        }
     }
 
     /// A newcomer has taken its seat.

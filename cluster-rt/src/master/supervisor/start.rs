@@ -68,6 +68,7 @@ impl Supervisor {
         let (slot, generation, index) = (worker.slot, worker.generation, worker.service);
         let service = self.name_of(index);
         self.zygote_served(generation);
+        self.reload_spawned(generation);
         out.push(Action::Emit(Event::Spawned { worker: id, slot, service, pid, generation }));
         let gave_up = self.services[index].gave_up && self.place(id) == Place::Sitting;
         if self.is_ending() || gave_up || self.place(id) == Place::Departed {
@@ -85,6 +86,7 @@ impl Supervisor {
     ) {
         let Some(worker) = self.workers.get(&id).filter(|w| w.pid.is_none()) else { return };
         let slot = worker.slot;
+        let of_reload = self.place(id) == Place::Successor && self.is_for_reload(slot);
         self.unspawn(id, now + FORK_RETRY);
         let error = std::io::Error::from_raw_os_error(errno);
         out.push(Action::Forget { worker: id });
@@ -92,6 +94,9 @@ impl Supervisor {
             "spawn of a worker for slot {slot}: {error}; trying again in {} ms",
             FORK_RETRY.as_millis()
         )));
+        if of_reload {
+            self.reload_was_refused(&error, now, out);
+        }
     }
 
     pub(super) fn online(&mut self, id: WorkerId, now: Instant, out: &mut Vec<Action>) {
@@ -188,13 +193,10 @@ impl Supervisor {
         }
         worker.ready = Some(now);
         self.ever_ready = true;
-        let (slot, index, engaged) = (worker.slot, worker.service, worker.engaged);
+        let (slot, index) = (worker.slot, worker.service);
         let service = &mut self.services[index];
+        // The failed starts before it are forgotten when it has lived a while: it may yet turn out not to start.
         (service.ever_ready, service.gave_up) = (true, false);
-        if engaged {
-            // A worker that is ready only by having run a while may yet turn out not to start.
-            service.failed_starts = 0;
-        }
         let service = service.given.name;
         out.push(Action::Emit(Event::Ready { worker: id, slot, service }));
         self.follow(index, now);
