@@ -153,6 +153,9 @@ pub enum Event {
         /// The number from now on.
         to: usize,
     },
+    /// The cluster's stop has begun: by a signal, an order, or because `main` or the master's branch has ended it. With
+    /// `stop_delay` connections are still taken for that long. Workers are told too: [`stopping`](crate::stopping).
+    Stopping,
     /// A rolling reload has begun.
     #[non_exhaustive]
     ReloadStarted {
@@ -314,6 +317,7 @@ impl fmt::Display for Event {
             Self::ReloadFailed { generation, reason } => {
                 write!(f, "reload to generation {generation} failed: {reason}")
             }
+            Self::Stopping => f.write_str("stopping"),
             Self::Lagged(n) => write!(f, "{n} events dropped"),
         }
     }

@@ -24,7 +24,7 @@
 //! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
 //! * In a worker: [`TcpListener`], [`TcpStream`], [`UnixListener`], [`UdpSocket`], with
 //!   [`net::ListenOptions`] and a [`Schedule`]; [`blocking`] for a `main` that is not async;
-//!   [`draining()`], [`set_ready()`], [`worker()`], and with the feature `axum` `axum::serve` on the listener and `http::DrainLayer`, with the feature `tonic` its server
+//!   [`draining()`], [`stopping()`], [`set_ready()`], [`worker()`], and with the feature `axum` `axum::serve` on the listener and `http::DrainLayer`, with the feature `tonic` its server
 //!   on [`TcpListener::incoming`]. The README has a recipe for each of several more frameworks.
 //! * Shared by all workers: what `preload = load` makes, or [`Builder::preload`].
 //! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives
@@ -146,5 +146,8 @@ pub use self::{
         request_shard_in, shard_of,
     },
     stats::{SlotStats, Stats},
-    worker::{Draining, Worker, draining, is_worker, set_ready, try_worker, worker},
+    worker::{
+        Draining, Stopping, Worker, draining, is_stopping, is_worker, set_ready, stopping,
+        try_worker, worker,
+    },
 };

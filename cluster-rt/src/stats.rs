@@ -2,6 +2,8 @@
 //!
 //! Collects nothing itself.
 
+mod prometheus;
+
 use std::{fmt, time::Duration};
 
 use crate::{
@@ -68,6 +70,34 @@ pub struct SlotStats {
     pub rss: Option<u64>,
     /// Its share of that in bytes: a page that n processes have counts 1/n (`Pss` in `proc(5)`).
     pub pss: Option<u64>,
+}
+
+impl Stats {
+    /// The same in the text format that Prometheus scrapes (version 0.0.4): `cluster_generation` and some more about the
+    /// whole, and about each slot, with the labels `slot` and, where there are services, `service`,
+    /// `cluster_connections_received_total`, `.._active`, `.._served_total`, `.._lost_total`, `.._waiting`,
+    /// `cluster_worker_ready`, `.._respawns_total`, `.._heartbeat_age_seconds`, `.._resident_bytes`,
+    /// `.._proportional_bytes` and `cluster_messages_unread_total`. What is `None` has no line.
+    ///
+    /// To be served by the master's branch, which has the numbers, on a listener of its own:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "axum")] mod example {
+    /// use axum::{Router, routing::get};
+    ///
+    /// async fn watch(master: cluster::Master) -> std::io::Result<()> {
+    ///     let metrics = async move || master.stats().await.map_or_else(|e| e.to_string(), |s| s.to_prometheus());
+    ///     let listener = tokio::net::TcpListener::bind("127.0.0.1:9100").await?;
+    ///     axum::serve(listener, Router::new().route("/metrics", get(metrics))).await
+    /// }
+    /// # }
+    /// ```
+    pub fn to_prometheus(&self) -> String {
+        let mut text = String::new();
+        // A String takes everything.
+        let _ = prometheus::write(self, &mut text);
+        text
+    }
 }
 
 impl fmt::Display for Stats {

@@ -24,7 +24,7 @@ use crate::{
 
 /// Told in both hellos, also of the mail lane's frames (`mail`) and of the scoreboard's rows; another
 /// version is refused before anything else is said.
-pub(crate) const PROTOCOL_VERSION: u32 = 4;
+pub(crate) const PROTOCOL_VERSION: u32 = 5;
 
 /// The largest packet on a link. Well below a socket's default send buffer (212 992 bytes).
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -86,6 +86,8 @@ pub(crate) enum ToWorker {
     Promoted,
     /// The keys of a service are split otherwise from now on.
     Split(Split),
+    /// The cluster's stop has begun.
+    Stopping,
 }
 
 /// How the keys of a service are split over its slots.
@@ -212,6 +214,8 @@ pub(crate) enum FromWorker {
     StopAsked,
     /// `main` has ended, and this exit code follows.
     Ended { code: i32, panicked: bool },
+    /// Its user asked for another worker in its place.
+    ReplaceAsked,
 }
 
 /// How long a peer that was just started may take to say its first frame, or to answer one.

@@ -326,6 +326,7 @@ impl Control {
                     self.parts.hub.set_ready(*worker);
                 }
                 Event::Draining { worker, .. } => self.parts.hub.set_draining(*worker),
+                Event::Stopping => self.tell_workers_of_the_stop(),
                 _ => {}
             }
             self.ledger.note(event);

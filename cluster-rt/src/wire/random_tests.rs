@@ -148,6 +148,7 @@ fn from_worker() -> impl Strategy<Value = FromWorker> {
         listeners().prop_map(|listener| FromWorker::Unlisten { listener }),
         LazyJust::new(|| FromWorker::Ready),
         LazyJust::new(|| FromWorker::StopAsked),
+        LazyJust::new(|| FromWorker::ReplaceAsked),
         any::<(i32, bool)>().prop_map(|(code, panicked)| FromWorker::Ended { code, panicked }),
     ]
 }

@@ -36,6 +36,8 @@ pub(crate) struct Current {
     pub(crate) accounts: Accounts,
     /// Whether this worker has taken its slot's seat: before, it accepts nothing.
     pub(crate) seated: watch::Sender<bool>,
+    /// Whether the cluster has begun to stop.
+    pub(super) stopping: watch::Sender<bool>,
     /// Rung by the signal handlers, and by `ask_to_stop`.
     pub(crate) wake: Wake,
     /// The binds of port 0 that went well or are under way: the n-th is the same port in every worker.
@@ -84,7 +86,8 @@ impl Current {
     ) -> Self {
         let (drain, accounts) = (Drain::default(), Accounts::new(row));
         let (seated, port_zero_binds) = (watch::Sender::new(sits), Mutex::default());
-        Self { identity, backing, drain, accounts, wake, seated, port_zero_binds }
+        let stopping = watch::Sender::new(false);
+        Self { identity, backing, drain, accounts, wake, seated, stopping, port_zero_binds }
     }
 
     /// Sends a frame to the master. One that is gone, or does not read, is dealt with by the thread

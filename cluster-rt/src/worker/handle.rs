@@ -101,6 +101,29 @@ impl Worker {
         self.0.drain.is_draining()
     }
 
+    /// Asks for another worker in this one's place: that one is ready first, then this one drains, as with a limit of
+    /// `recycle`; one at a time in the cluster, and not during a reload, which replaces it anyway. For limits that
+    /// `recycle` does not know, such as requests.
+    ///
+    /// Returns at once, and until then this worker serves on. Asking again changes nothing; a replacement that does not
+    /// start is tried again. Without a master (`workers = 0`) it does nothing.
+    ///
+    /// ```no_run
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// static SERVED: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// fn served() {
+    ///     if SERVED.fetch_add(1, Ordering::Relaxed) + 1 == 100_000 {
+    ///         cluster::worker().replace();
+    ///     }
+    /// }
+    /// ```
+    #[doc(alias = "max_requests")]
+    pub fn replace(&self) {
+        self.0.tell(&FromWorker::ReplaceAsked);
+    }
+
     /// Asks for this worker's end, as a TERM to its process does: it drains and exits, and what follows
     /// is for `respawn` to say (`always` puts a new one in its slot).
     ///

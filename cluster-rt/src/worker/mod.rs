@@ -12,6 +12,7 @@ mod heartbeat;
 mod mail;
 mod orders;
 mod solo;
+mod stopping;
 
 use std::{
     io,
@@ -33,6 +34,7 @@ pub(crate) use self::{
 pub use self::{
     drain::Draining,
     handle::{Worker, draining, is_worker, set_ready, try_worker, worker},
+    stopping::{Stopping, is_stopping, stopping},
 };
 use crate::{
     config::Config,

@@ -134,6 +134,9 @@ impl Listening {
                             self.draining_since = Some(Instant::now());
                         }
                     }
+                    ToWorker::Stopping => {
+                        self.current.stopping.send_replace(true);
+                    }
                     ToWorker::Promoted => {
                         self.current.seated.send_replace(true);
                         if let Some(diverted) = self.diverted.take() {

@@ -138,6 +138,9 @@ fn supervise(
         if current.drain.take_stop_asked() {
             asked.get_or_insert(now);
         }
+        if asked.is_some() {
+            current.stopping.send_replace(true);
+        }
         if asked.is_some_and(|at| now.duration_since(at) >= stop_delay) && current.drain.begin() {
             draining = Some(now);
         }

@@ -3,8 +3,8 @@
 //! The master prints `orders to ADDRESS` and every event as `event TEXT`. A connection to it brings one
 //! order in a line (`reload`, `scale N`, `respawn SLOT`, `stats`, `workers`, `block MILLISECONDS`) and
 //! gets what came of it.
-//! A worker answers `/` with `VERSION GENERATION SLOT`, `/pid`, `/slow` after 200 ms; `/hoard/MIB` keeps
-//! that much memory, `/orphan` leaves a process behind, `/spin` and `/sleep` hang. How it behaves is
+//! A worker answers `/` with `VERSION GENERATION SLOT`, `/pid`, `/slow` after 200 ms, `/readyz` with whether the cluster
+//! stops; `/replace` asks for another in its place, `/hoard/MIB` keeps that much memory, `/orphan` leaves a process behind, `/spin` and `/sleep` hang. How it behaves is
 //! marked behind its code.
 
 use std::{process::ExitCode, time::Duration};
@@ -32,6 +32,10 @@ async fn main(role: Role) -> ExitCode {
 }
 
 async fn serve(worker: &cluster::Worker) -> std::io::Result<()> {
+    tokio::spawn(async {
+        cluster::stopping().await;
+        println!("a worker hears of the stop");
+    });
     let ((version, behaviour), slot) = (marks(), worker.slot());
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     match behaviour.as_str() {
@@ -58,6 +62,8 @@ async fn serve(worker: &cluster::Worker) -> std::io::Result<()> {
         .route("/spin", get(spin))
         .route("/sleep", get(sleep))
         .route("/slow", get(slow))
+        .route("/readyz", get(|| async { format!("{}\n", !cluster::is_stopping()) }))
+        .route("/replace", get(replace))
         .route("/hoard/{mib}", get(hoard))
         .route("/orphan", get(orphan))
         .layer(DrainLayer);
@@ -73,6 +79,11 @@ async fn spin() {
 /// Blocks the runtime's only thread without using a processor.
 async fn sleep() {
     std::thread::sleep(Duration::from_secs(600));
+}
+
+async fn replace() -> String {
+    cluster::worker().replace();
+    format!("{}\n", std::process::id())
 }
 
 async fn slow() -> &'static str {

@@ -1,7 +1,7 @@
 //! A worker that misbehaves with the sockets it shares with the master ends, and nothing else happens.
 //!
 //! The test speaks in the worker's place, through copies of its descriptors. A link carries frames as
-//! of protocol version 4: the number of the variant of `FromWorker`, then its fields (postcard). A worker
+//! of protocol version 5: the number of the variant of `FromWorker`, then its fields (postcard). A worker
 //! that never says hello is not here: none can be stopped at that moment from outside.
 
 use std::{
@@ -22,7 +22,7 @@ use rustix::{
     net::{SendFlags, Shutdown, send, shutdown},
 };
 
-const HELLO: [u8; 2] = [0, 4];
+const HELLO: [u8; 2] = [0, 5];
 const READY: [u8; 1] = [6];
 /// 127.0.0.1:0, the first of that address, which every worker of `serve` has bound already.
 const BIND_AGAIN: [u8; 39] = [

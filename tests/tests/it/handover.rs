@@ -45,23 +45,23 @@ fn garbage_is_refused() {
 
 #[test]
 fn a_descriptor_that_is_not_open_is_refused() {
-    is_refused(started_with("4.200.1.1"), "descriptor 200 is not a link");
+    is_refused(started_with("5.200.1.1"), "descriptor 200 is not a link");
 }
 
 #[test]
 fn a_standard_stream_is_refused() {
-    is_refused(started_with("4.0.1.1"), "descriptor 0 is not a link");
+    is_refused(started_with("5.0.1.1"), "descriptor 0 is not a link");
 }
 
 #[test]
 fn a_descriptor_that_is_no_link_is_refused() {
-    is_refused(started_with_9("4.9.1.1", Stdio::null()), "descriptor 9 is not a link");
+    is_refused(started_with_9("5.9.1.1", Stdio::null()), "descriptor 9 is not a link");
 }
 
 /// A socket of the right kind, but the process named as master is not the parent.
 #[test]
 fn another_parent_is_refused() {
     let (ours, theirs) = packet_socket();
-    is_refused(started_with_9("4.9.1.1", theirs), "process 1 is not the parent");
+    is_refused(started_with_9("5.9.1.1", theirs), "process 1 is not the parent");
     drop(ours);
 }

@@ -30,6 +30,23 @@ fn by_connections_under_load_nothing_is_lost() {
 }
 
 #[test]
+fn by_its_own_wish_a_worker_is_replaced_ready_first() {
+    let program = Running::start(fixture!("steered"), &[], &[("CLUSTER_WORKERS", "1")]);
+    let address = program.address();
+    let Outcome::Answered(first) = get(address, "/replace") else { panic!("no answer") };
+    let load = Load::start(address, "/", 2, Duration::from_millis(1));
+    let other = eventually("another worker", || match get(address, "/pid") {
+        Outcome::Answered(pid) => Some(pid).filter(|pid| *pid != first),
+        other => panic!("{other:?}: one serves at any time"),
+    });
+    program.line("exited: recycled");
+    let tally = load.stop();
+    assert_eq!(tally, Tally::of_answers(tally.answered), "{:#?}", program.output());
+    assert_eq!(get(address, "/pid"), Outcome::Answered(other), "it is asked once");
+    program.stop();
+}
+
+#[test]
 fn by_age_every_worker_has_its_turn() {
     let program = Running::start(fixture!("steered"), &[], &[("CLUSTER_RECYCLE_AGE", "1s")]);
     program.wait_for_workers(2);

@@ -166,6 +166,24 @@ fn quit_kills_at_once() {
     assert!(program.line(") exited: ").ends_with("stopped (SIGKILL), 1 connection lost"));
 }
 
+// As a load balancer asks that is to send nobody any more.
+#[test]
+fn during_the_stop_delay_workers_and_master_know_and_serve() {
+    let variables = [("CLUSTER_STOP_DELAY", "1h")];
+    let mut program = Running::start(fixture!("steered"), &[], &variables);
+    program.wait_for_workers(2);
+    let readyz = || get(program.address(), "/readyz");
+    assert_eq!(readyz(), Outcome::Answered("true".to_owned()));
+    program.signal(Signal::TERM);
+    program.line("event stopping");
+    program.lines("a worker hears of the stop", 2);
+    for _ in 0..2 {
+        assert_eq!(readyz(), Outcome::Answered("false".to_owned()));
+    }
+    program.signal(Signal::QUIT);
+    assert_eq!(program.exit_code(), 131);
+}
+
 #[test]
 fn a_cluster_with_a_stop_delay_goes_on_accepting_for_that_long() {
     let mut program = Running::start(fixture!("serve"), &[], &[("CLUSTER_STOP_DELAY", "3s")]);

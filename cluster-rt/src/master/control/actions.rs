@@ -115,6 +115,14 @@ impl Control {
         }
     }
 
+    /// Those that begin later are told with their `Go`.
+    pub(super) fn tell_workers_of_the_stop(&mut self) {
+        let greeted = self.parts.workers.by_id.iter().filter(|(_, worker)| worker.let_go);
+        for worker in greeted.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.send(worker, &ToWorker::Stopping, Vec::new());
+        }
+    }
+
     /// The reload is over.
     pub(super) fn end_capture(&mut self, generation: u32) {
         if self.capture.as_ref().is_some_and(|(of, _)| *of == generation) {

@@ -72,6 +72,7 @@ impl Control {
             | FromWorker::Unlisten { .. } => {}
             FromWorker::Ready => self.feed(Input::SaidReady { worker }),
             FromWorker::StopAsked => self.feed(Input::StopAsked { worker }),
+            FromWorker::ReplaceAsked => self.feed(Input::ReplaceAsked { worker }),
             FromWorker::Ended { code, panicked } => {
                 self.feed(Input::MainEnded { worker, code, panicked });
             }
@@ -113,5 +114,8 @@ impl Control {
             handle.let_go = true;
         }
         self.send(worker, &ToWorker::Go(go), Vec::new());
+        if self.parts.supervisor.is_stopping() {
+            self.send(worker, &ToWorker::Stopping, Vec::new());
+        }
     }
 }

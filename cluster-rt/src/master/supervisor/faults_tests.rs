@@ -248,3 +248,31 @@ fn a_reload_that_gets_no_process_fails_when_a_newcomer_would_have() {
     let sits: Vec<_> = bench.supervisor.workers().map(|known| known.worker).collect();
     assert_eq!(sits, [WorkerId(1)]);
 }
+
+#[test]
+fn a_worker_that_asks_for_another_in_its_place_is_replaced_ready_first() {
+    let mut bench = Bench::new(2, |_| {});
+    bench.serve_all(2);
+    let actions = bench.feed(Input::ReplaceAsked { worker: WorkerId(2) });
+    assert_eq!(Bench::spawns(&actions), [(WorkerId(3), 1)]);
+    assert!(!bench.did(&Action::Drain { worker: WorkerId(2) }), "before it is ready");
+    // Of the one that is on its way the wish is kept until it sits.
+    bench.feed(Input::ReplaceAsked { worker: WorkerId(3) });
+    bench.serve(WorkerId(3));
+    assert!(bench.did(&Action::Drain { worker: WorkerId(2) }));
+    let actions = bench.exit(WorkerId(2), code(0));
+    assert_eq!(cause(&actions), Some(ExitCause::Recycled));
+    assert_eq!(Bench::spawns(&actions), [(WorkerId(4), 1)]);
+}
+
+#[test]
+fn a_stop_is_told_once_and_before_its_delay() {
+    let mut bench = Bench::new(1, |rules| rules.stop_delay = Duration::from_secs(5));
+    bench.serve_all(1);
+    for _ in 0..2 {
+        bench.feed(Input::Stop { code: 0 });
+    }
+    let told = || bench.done.iter().filter(|action| **action == Action::Emit(Event::Stopping));
+    assert_eq!(told().count(), 1);
+    assert!(!bench.did(&Action::CloseListeners));
+}

@@ -39,6 +39,8 @@ pub(crate) enum Input {
     SaidReady { worker: WorkerId },
     /// The worker got TERM, or its own code asked for its end.
     StopAsked { worker: WorkerId },
+    /// The worker's own code asked for another in its place.
+    ReplaceAsked { worker: WorkerId },
     /// The worker's `main` has ended.
     MainEnded { worker: WorkerId, code: i32, panicked: bool },
     /// The worker closed its link without having ended.

@@ -201,6 +201,10 @@ impl Supervisor {
                     w.stop_asked.get_or_insert(now);
                 });
             }
+            Input::ReplaceAsked { worker } => {
+                self.with(worker, |w| w.replace_asked = true);
+                self.wear_out_if_asked(worker);
+            }
             Input::MainEnded { worker, code, panicked } => {
                 self.with(worker, |w| {
                     w.main_ended = Some((code, panicked));

@@ -153,6 +153,8 @@ pub(super) struct Worker {
     pub(super) stop_asked: Option<Instant>,
     /// When SIGKILL follows the order to drain.
     pub(super) drain_until: Option<Instant>,
+    /// Its own code wants another in its place.
+    pub(super) replace_asked: bool,
     /// It was replaced for being past a limit.
     pub(super) recycled: bool,
     pub(super) link_closed: Option<Instant>,
@@ -204,6 +206,7 @@ impl Worker {
             accepting: BTreeSet::new(),
             stop_asked: None,
             drain_until: None,
+            replace_asked: false,
             recycled: false,
             link_closed: None,
             main_ended: None,

@@ -80,6 +80,7 @@ impl Supervisor {
             let admit = |&listener| Action::Admit { worker: id, listener };
             out.extend(worker.accepting.iter().map(admit));
         }
+        self.wear_out_if_asked(id);
         if let Some(before) = before {
             if let Some(worker) = self.workers.get_mut(&before) {
                 worker.recycled = recycled;

@@ -209,6 +209,7 @@ impl Supervisor {
         if place == Place::Successor && !self.is_on_trial(slot) {
             self.promote(slot, now, out);
         }
+        self.wear_out_if_asked(id);
     }
 
     fn all_ready(&self) -> bool {

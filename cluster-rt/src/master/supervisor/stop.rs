@@ -72,6 +72,7 @@ impl Supervisor {
         if self.phase != Phase::Running {
             return;
         }
+        out.push(Action::Emit(Event::Stopping));
         self.abandon_changes(out);
         if self.rules.stop_delay.is_zero() || self.workers.is_empty() {
             return self.close_listeners(code, now, out);

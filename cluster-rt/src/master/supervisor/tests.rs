@@ -291,7 +291,8 @@ fn on_failure_leaves_who_finished_and_replaces_who_failed() {
 fn a_stop_closes_drains_kills_at_grace_and_ends_after_the_last_reap() {
     let mut bench = Bench::new(2, |_| {});
     bench.serve_all(2);
-    assert_eq!(bench.feed(Input::Stop { code: 0 }), [Action::CloseListeners]);
+    let actions = bench.feed(Input::Stop { code: 0 });
+    assert_eq!(actions, [Action::Emit(Event::Stopping), Action::CloseListeners]);
     assert_eq!(bench.feed(Input::Stop { code: 0 }), [], "a second one changes nothing");
     let actions = bench.feed(Input::ListenersClosed);
     assert!(actions.contains(&Action::Drain { worker: WorkerId(1) }));

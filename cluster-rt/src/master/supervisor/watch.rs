@@ -112,6 +112,13 @@ impl Supervisor {
         }
     }
 
+    /// As one that is past a limit, as soon as it serves in its seat.
+    pub(super) fn wear_out_if_asked(&mut self, id: WorkerId) {
+        if self.workers.get(&id).is_some_and(|worker| worker.replace_asked && worker.is_serving()) {
+            self.wear_out(id);
+        }
+    }
+
     /// When the worker is past its age.
     pub(super) fn worn_at(&self, id: WorkerId, worker: &Worker) -> Option<Instant> {
         let seat = self.seats.get(worker.slot)?;
