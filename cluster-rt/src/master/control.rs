@@ -347,8 +347,9 @@ impl Control {
 
     fn zygote_reaped(&mut self, generation: u32, status: ExitStatus) {
         self.read_zygote(generation);
-        let words = self.zygotes.remove(&generation).and_then(ZygoteHandle::last_words);
-        let reason = words.unwrap_or_else(|| DisplayStatus(status).to_string());
+        let zygote = self.zygotes.remove(&generation);
+        let reason = zygote
+            .map_or_else(|| DisplayStatus(status).to_string(), |zygote| zygote.reason(status));
         self.feed(Input::ZygoteExited { generation, reason });
     }
 

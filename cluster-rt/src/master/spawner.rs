@@ -5,6 +5,7 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    process::ExitStatus,
     sync::Arc,
 };
 
@@ -12,6 +13,7 @@ use nix::libc;
 
 use crate::{
     config::Credentials,
+    event::DisplayStatus,
     id::WorkerId,
     link::{Link, LinkError, SendError},
     sys::{child::nofile_before, socket::seqpacket_pair, wait::Child},
@@ -28,6 +30,8 @@ pub(super) struct ZygoteHandle {
     stderr: Option<Arc<OwnedFd>>,
     /// SIGKILL as soon as there is a process.
     doomed: bool,
+    /// It has said hello, so it is a program of this crate.
+    greeted: bool,
     /// What it said before it went, or what was wrong with it.
     last_words: Option<String>,
 }
@@ -54,7 +58,8 @@ impl ZygoteHandle {
     pub(super) fn new(stderr: Option<Arc<OwnedFd>>) -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = seqpacket_pair()?;
         let link = Some(Link::new(ours));
-        let handle = Self { link, process: None, stderr, doomed: false, last_words: None };
+        let handle =
+            Self { link, process: None, stderr, doomed: false, greeted: false, last_words: None };
         Ok((handle, theirs))
     }
 
@@ -82,9 +87,16 @@ impl ZygoteHandle {
         self.process.as_ref().map_or(Ok(()), Child::kill)
     }
 
-    /// Why it ended, if it or its link said so.
-    pub(super) fn last_words(self) -> Option<String> {
-        self.last_words
+    /// Why it ended: what it or its link said, else its exit.
+    pub(super) fn reason(self, status: ExitStatus) -> String {
+        let ended = DisplayStatus(status);
+        match self.last_words {
+            Some(words) => words,
+            None if !self.greeted && status.code().is_some() => format!(
+                "{ended} before it reached the cluster (it is no program of this crate, or its main ends before that)"
+            ),
+            None => ended.to_string(),
+        }
     }
 
     /// Asks for a worker, which gets `ends`.
@@ -124,13 +136,14 @@ impl ZygoteHandle {
     }
 
     fn take(
-        &self,
+        &mut self,
         frame: FromZygote,
         scoreboard: &OwnedFd,
         credentials: Option<&Credentials>,
     ) -> Result<Answer, String> {
         match frame {
             FromZygote::Hello { protocol: PROTOCOL_VERSION } => {
+                self.greeted = true;
                 let own = rustix::stdio::stderr();
                 let mut fds = vec![scoreboard.as_fd()];
                 fds.extend(self.stderr.as_ref().map(|_| own));

@@ -100,6 +100,7 @@ fn ready_reloads_and_the_stop_are_told_in_their_order() {
     manager.wait("RELOADING=1");
     manager.wait("READY=1");
     let status = manager.wait("ready, generation 2; reload to generation 3 failed: ");
+    assert!(status.contains("code 1 before it reached the cluster"), "{status}");
     assert!(status.starts_with("STATUS=2 of 2 workers"), "{status}");
 
     program.signal(Signal::TERM);
