@@ -20,7 +20,7 @@ use std::{
 pub use self::services::{Entry, ServiceOptions};
 use self::services::{Given, Runs};
 use crate::{
-    config::{Config, Credentials, ServiceConfig, WORKERS_MAX},
+    config::{self, Config, Credentials, ServiceConfig, WORKERS_MAX},
     master::{self, Branch, Master},
     preload::Preload,
     sys::{fork::Image, inherited::AtStart, process},
@@ -298,8 +298,9 @@ impl<T: 'static> Builder<T> {
                 "hang_timeout: a blocking main has no runtime, whose task the heartbeat would be";
             mistakes.push(text.to_owned());
         }
-        let unknown = |name: &String| format!("{name} is set and means nothing to this version");
-        let mut warnings: Vec<String> = overrides.unknown.iter().map(unknown).collect();
+        let unknown = overrides.unknown.iter();
+        let mut warnings: Vec<String> =
+            unknown.map(|name| config::unknown_variable(name)).collect();
         if self.config.workers == Some(0) && self.branch.is_some() {
             warnings
                 .push("workers = 0: there is no master, and its branch does not run".to_owned());
