@@ -57,7 +57,7 @@ pub(crate) enum Place {
     Slot(u64),
     /// Every process but the sender.
     Everyone,
-    /// One worker of a service, in turn. By the hash of its name, which every generation knows alike.
+    /// One worker of a service. By the hash of its name, which every generation knows alike.
     Service(u64),
     /// Every worker of a service but the sender.
     Workers(u64),

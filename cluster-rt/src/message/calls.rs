@@ -161,7 +161,8 @@ fn to_many<M: ClusterMessage>(
 /// Asks one process of the cluster, and waits for its reply.
 ///
 /// The deadline is 5 s unless [`timeout`](Requesting::timeout) sets another. Whoever receives the message
-/// answers with [`Reply::send`](crate::Reply::send).
+/// answers with [`Reply::send`](crate::Reply::send). Of a [service](Address::Service) that is the worker with the
+/// fewest unanswered requests.
 ///
 /// # Errors
 /// Those of [`send`]; and at once: nobody has the address, or who had it died

@@ -30,6 +30,11 @@ struct Bulk(Vec<u8>);
 #[message(reply = u64)]
 struct Double(u64);
 
+/// Is answered with the slot.
+#[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+#[message(reply = usize)]
+struct Where;
+
 #[cluster::main(workers = 2)]
 async fn main(role: Role) -> io::Result<()> {
     let scene = std::env::args().nth(1).expect("a scene");
@@ -70,6 +75,15 @@ async fn lead(scene: &str, master: Master) -> io::Result<()> {
             println!("master asks slot: {}", request(Address::Slot(0), &Double(4)).await?);
             println!("master asks worker: {}", request(ready[1], &Double(5)).await?);
         }
+        "busy" => {
+            // The first to be asked never answers, and is at it still when nobody waits any more.
+            let short = request(MAIN, &Double(1)).timeout(Duration::from_millis(50));
+            tell("late", short.await);
+            println!("with one busy: {} of 2 answer", count_answering().await?);
+            let held = request(MAIN, &Double(1)).timeout(HOURS);
+            println!("with both busy: {} of 2 answer", count_answering().await?);
+            drop(held);
+        }
         "unknown" => {
             let nobody = nobody();
             tell("send", send(nobody, &Numbered(1)).await);
@@ -87,6 +101,17 @@ async fn lead(scene: &str, master: Master) -> io::Result<()> {
         _ => {}
     }
     doubling.await?
+}
+
+const MAIN: Address = Address::Service("main");
+
+/// Asks the service again and again; how many different workers have answered.
+async fn count_answering() -> Result<usize, Error> {
+    let mut slots = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        slots.insert(request(MAIN, &Where).await?);
+    }
+    Ok(slots.len())
 }
 
 /// A worker that there never was.
@@ -116,6 +141,13 @@ async fn follow(scene: &str, worker: Worker) -> io::Result<()> {
         return Ok(());
     }
     let doubling = tokio::spawn(double());
+    tokio::spawn(async move {
+        let mut asked = subscribe::<Where>();
+        while let Some(mail) = asked.recv().await {
+            mail?.reply.send(&slot).await?;
+        }
+        Ok::<_, Error>(())
+    });
     match (scene, slot) {
         ("ask", 0) => {
             println!("worker asks master: {}", request(Address::Master, &Double(1000)).await?);

@@ -50,6 +50,15 @@ fn a_request_fails_at_once_when_it_is_dropped_or_its_receiver_dies() {
 }
 
 #[test]
+fn a_request_to_a_service_goes_to_the_worker_with_the_fewest() {
+    let program = scene("busy", &[]);
+    assert!(program.line("late: ").contains("timeout true"));
+    program.line("with one busy: 1 of 2 answer");
+    program.line("with both busy: 2 of 2 answer");
+    program.stop();
+}
+
+#[test]
 fn the_master_is_told_at_the_call_that_nobody_is_there() {
     let program = scene("unknown", &[]);
     for what in ["send", "try_send", "slot", "service", "request"] {

@@ -32,8 +32,6 @@ pub(super) struct Line {
     dropped: BTreeMap<Box<str>, u64>,
     /// Nothing more can be written to it.
     pub(super) closed: bool,
-    /// How many requests of its own are open.
-    pub(super) open: usize,
     /// Where the worker says that its mailboxes are read from; and what was there at the last look.
     row: &'static Row,
     reads_seen: u64,
@@ -47,7 +45,6 @@ impl Line {
             patience: Patience::default(),
             dropped: BTreeMap::new(),
             closed: false,
-            open: 0,
             row,
             reads_seen: 0,
         }

@@ -9,6 +9,7 @@ mod exchange;
 mod foreign;
 mod lane;
 mod line;
+mod requests;
 #[cfg(test)]
 mod tests;
 
