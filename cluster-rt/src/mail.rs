@@ -79,7 +79,7 @@ pub(crate) enum Kind {
     Reply,
     /// There will be no reply; the payload is a [`Failure`].
     Failed,
-    /// To the hub: the asker waits no longer.
+    /// To the hub, and from there to who is to answer: the asker waits no longer.
     Abandoned,
     /// Messages of this name were dropped; the field `request` says how many.
     Lagged,
@@ -189,6 +189,12 @@ impl Head {
     pub(crate) fn failed(from: Place, to: Place, request: u64, failure: Failure) -> Vec<u8> {
         let head = Self { kind: Kind::Failed, from, to, request, fingerprint: 0, generation: 0 };
         head.encode("", &[failure.byte()])
+    }
+
+    /// That the asker waits no longer.
+    pub(crate) fn abandoned(from: Place, to: Place, request: u64) -> Vec<u8> {
+        let kind = Kind::Abandoned;
+        Self { kind, from, to, request, fingerprint: 0, generation: 0 }.encode("", &[])
     }
 
     /// That a worker has ended.

@@ -213,6 +213,64 @@ fn a_request_that_is_dropped_in_any_way_is_refused_and_an_answered_one_is_not() 
     assert!(is_refused(office), "with its mailbox");
 }
 
+/// The hub says that worker 7 waits no longer for this request.
+fn abandon(office: &'static Office, request: u64) {
+    let bytes = Head::abandoned(Place::Worker(WorkerId(7)), Place::Master, request);
+    let run = Run::at_front(&bytes).expect("a frame").expect("all of it");
+    office.receive(&run, &mut None, Instant::now()).expect("no mailbox has it");
+}
+
+#[test]
+fn whoever_is_at_work_on_an_answer_is_told_that_nobody_waits() {
+    let (office, now) = (office(), Instant::now());
+    let mut mailbox = Mailbox::<Question>::open(Some(office));
+    let mut next = |kind| {
+        come(office, kind, &Question, now).expect("room");
+        mailbox.try_recv().expect("it came").expect("a question")
+    };
+    let mail = next(Kind::Request);
+    abandon(office, 4);
+    assert!(mail.reply.is_awaited(), "another was meant");
+    runtime().block_on(async {
+        let over = mail.reply.abandoned();
+        let given_up = async { abandon(office, 5) };
+        // It waits before it is told.
+        tokio::join!(biased; over, given_up);
+        assert!(!mail.reply.is_awaited());
+        mail.reply.abandoned().await;
+        next(Kind::Message).reply.abandoned().await;
+    });
+    // An answer goes nowhere, but the hub is told that this process is at work on it no more.
+    mail.reply.send(&3).wait().expect("no error");
+    assert!(is_refused(office));
+    assert!(!is_refused(office));
+    assert_eq!(office.owed().count(), 0);
+    // In whose hands it is does not matter.
+    come(office, Kind::Request, &Question, now).expect("room");
+    abandon(office, 5);
+    assert!(!mailbox.try_recv().expect("it came").expect("a question").reply.is_awaited());
+    assert!(is_refused(office));
+}
+
+#[test]
+fn of_two_mailboxes_with_a_request_each_knows_that_the_other_has_answered() {
+    let (office, now) = (office(), Instant::now());
+    let mut mailboxes = [(); 2].map(|()| Mailbox::<Question>::open(Some(office)));
+    come(office, Kind::Request, &Question, now).expect("room");
+    let [first, second] = mailboxes.each_mut().map(|m| m.try_recv().expect("it came"));
+    let (first, second) = (first.expect("a question"), second.expect("a question"));
+    first.reply.send(&3).wait().expect("room");
+    assert!(!second.reply.is_awaited());
+    runtime().block_on(second.reply.abandoned());
+    // A number that is used again is another request, whatever becomes of the first one.
+    come(office, Kind::Request, &Question, now).expect("room");
+    drop(second);
+    assert_eq!(office.owed().count(), 1);
+    abandon(office, 5);
+    let [again, _] = mailboxes.each_mut().map(|m| m.try_recv().expect("it came"));
+    assert!(!again.expect("a question").reply.is_awaited());
+}
+
 #[test]
 fn a_deadline_is_kept_without_a_runtime_and_leaves_nothing() {
     let office = office();

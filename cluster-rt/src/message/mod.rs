@@ -17,6 +17,7 @@ mod kept;
 mod letter;
 mod mailbox;
 pub(crate) mod office;
+mod owed;
 mod pack;
 pub(crate) mod post;
 #[cfg(test)]

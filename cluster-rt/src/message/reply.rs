@@ -12,6 +12,8 @@ use std::{
     },
 };
 
+use tokio::sync::Notify;
+
 use super::{ClusterMessage, ClusterRequest, office::Office, sending::Sending};
 use crate::mail::{Failure, Head, Kind, Place};
 
@@ -22,16 +24,50 @@ pub(super) struct Return {
     pub(super) asker: Place,
     pub(super) request: u64,
     answered: AtomicBool,
+    /// The asker waits no longer.
+    abandoned: AtomicBool,
+    /// Of whichever comes first.
+    over: Notify,
 }
 
 impl Return {
-    pub(super) fn new(office: &'static Office, asker: Place, request: u64) -> Self {
-        Self { office, asker, request, answered: AtomicBool::new(false) }
+    pub(super) fn new(office: &'static Office, asker: Place, request: u64) -> Arc<Self> {
+        let (answered, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
+        let back = Self { office, asker, request, answered, abandoned, over: Notify::new() };
+        let back = Arc::new(back);
+        office.owed().add(&back);
+        back
+    }
+
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.over.notify_waiters();
+    }
+
+    /// Whether this is the first answer.
+    fn claim(&self) -> bool {
+        let first = !self.answered.swap(true, Ordering::Relaxed);
+        self.over.notify_waiters();
+        first
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.answered.load(Ordering::Relaxed) && !self.abandoned.load(Ordering::Relaxed)
+    }
+
+    async fn over(&self) {
+        // It hears what is told from here on, so nothing is missed in between.
+        let told = self.over.notified();
+        if self.is_awaited() {
+            told.await;
+        }
     }
 }
 
 impl Drop for Return {
     fn drop(&mut self) {
+        self.office.owed().forget(self);
+        // Also one that nobody waits for: the hub counts what this process is at work on.
         if !*self.answered.get_mut() {
             let (from, to) = (self.office.me(), self.asker);
             let frame = Head::failed(from, to, self.request, Failure::Unanswered);
@@ -42,7 +78,9 @@ impl Drop for Return {
 
 /// The way back to who asked: part of every [`Mail`](crate::Mail), and of use for requests.
 ///
-/// Dropped without [`send`](Reply::send), it lets the request fail at once where it was asked.
+/// Dropped without [`send`](Reply::send), it lets the request fail at once where it was asked. Whoever is long at
+/// work on an answer may look whether it [is still awaited](Reply::is_awaited), or stop when it was
+/// [abandoned](Reply::abandoned).
 pub struct Reply<M> {
     back: Option<Arc<Return>>,
     message: PhantomData<fn() -> M>,
@@ -53,17 +91,57 @@ impl<M> Reply<M> {
         Self { back, message: PhantomData }
     }
 
-    /// Whether somebody waits for an answer: the message was sent by [`request`](crate::request).
+    /// Whether somebody waits for an answer: the message was sent by [`request`](crate::request), its
+    /// deadline has not passed, the future there was not dropped, the asker lives, and no other mailbox of
+    /// this process has answered.
+    ///
+    /// The end of the waiting is told through the master: within milliseconds, but later if a mailbox of this
+    /// process is full. An asker that is stopped (SIGSTOP) tells nothing. In a process that has read nothing
+    /// while some 5000 requests to it were given up, those beyond stay awaited.
     pub fn is_awaited(&self) -> bool {
-        self.back.is_some()
+        self.back.as_ref().is_some_and(|back| back.is_awaited())
+    }
+
+    /// Waits until nobody waits for an answer any more; at once for a message that was not asked as a
+    /// request. When that is, is told at [`is_awaited`](Self::is_awaited).
+    ///
+    /// # Cancel safety
+    /// Cancel-safe, and any number of calls may wait at the same time.
+    ///
+    /// ```no_run
+    /// use cluster::ClusterMessage;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, ClusterMessage)]
+    /// #[message(reply = u64)]
+    /// struct PrimesBelow(u64);
+    ///
+    /// # async fn count(below: u64) -> u64 { below }
+    /// # async fn example() -> Result<(), cluster::Error> {
+    /// let mut asked = cluster::subscribe::<PrimesBelow>();
+    /// while let Some(mail) = asked.recv().await {
+    ///     let mail = mail?;
+    ///     tokio::select! {
+    ///         primes = count(mail.body.0) => mail.reply.send(&primes).await?,
+    ///         // Nobody would hear of it.
+    ///         () = mail.reply.abandoned() => {}
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn abandoned(&self) {
+        if let Some(back) = &self.back {
+            back.over().await;
+        }
     }
 }
 
 impl<M: ClusterRequest> Reply<M> {
     /// Answers.
     ///
-    /// Of two mailboxes that have the same request the first answer counts; a later one, and the
-    /// answer to a message that was not asked as a request, goes nowhere and is no error.
+    /// Of two mailboxes that have the same request the first answer counts; a later one, the answer to a
+    /// message that was not asked as a request, and one that nobody waits for any more, goes nowhere and is no
+    /// error.
     ///
     /// # Errors
     /// As for [`send`](crate::send). If the reply is too large or cannot be encoded, the request
@@ -81,7 +159,9 @@ impl<M: ClusterRequest> Reply<M> {
         };
         match super::office::encode("reply", object, &head, M::NAME, reply) {
             Err(error) => Sending::done(Err(error)),
-            Ok(_) if back.answered.swap(true, Ordering::Relaxed) => Sending::done(Ok(())),
+            // The drop of it tells the hub all that it needs.
+            Ok(_) if back.abandoned.load(Ordering::Relaxed) => Sending::done(Ok(())),
+            Ok(_) if !back.claim() => Sending::done(Ok(())),
             Ok(frame) => Sending::start(back.office, frame),
         }
     }

@@ -59,6 +59,24 @@ fn a_request_to_a_service_goes_to_the_worker_with_the_fewest() {
 }
 
 #[test]
+fn whoever_is_asked_is_told_that_the_asker_waits_no_longer() {
+    let program = scene("given_up", &[]);
+    for who in ["slot 1", "the master"] {
+        for what in ["late", "dropped"] {
+            program.line(&format!("{who} is told of {what}: awaited false"));
+        }
+    }
+    for who in ["slot 1", "the master"] {
+        program.line(&format!("{who} holds killed"));
+    }
+    send_signal(program.worker(0).pid, Signal::KILL);
+    for who in ["slot 1", "the master"] {
+        program.line(&format!("{who} is told of killed: awaited false"));
+    }
+    program.stop();
+}
+
+#[test]
 fn the_master_is_told_at_the_call_that_nobody_is_there() {
     let program = scene("unknown", &[]);
     for what in ["send", "try_send", "slot", "service", "request"] {
@@ -99,6 +117,7 @@ fn without_a_master_a_process_reaches_itself_and_nobody_else() {
     program.line("asks itself: 16");
     assert!(program.line("drops it: ").contains("unanswered true"));
     assert!(program.line("late: ").contains("timeout true"));
+    program.line("it is told: awaited false");
 }
 
 /// The count of messages that came, and of those that were missed.

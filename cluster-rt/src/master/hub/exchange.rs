@@ -6,7 +6,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{directory::Directory, foreign::Foreign, line::Line, requests::Requests};
+use super::{
+    directory::Directory,
+    foreign::Foreign,
+    line::Line,
+    requests::{Asking, Orphans, Requests},
+};
 use crate::{
     id::WorkerId,
     mail::{
@@ -93,7 +98,9 @@ impl Exchange {
                 vec![to]
             }
             Kind::Abandoned => {
-                self.requests.abandon((from, request));
+                if let Some(by) = self.requests.abandon((from, request)) {
+                    self.tell_abandoned((from, request), by, now);
+                }
                 return Ok(None);
             }
             Kind::Foreign => {
@@ -187,6 +194,19 @@ impl Exchange {
         self.deliver(&run, &Parcel::Small(&bytes), &mut None, vec![asker], now);
     }
 
+    /// Tells who is to answer that nobody waits for that.
+    fn tell_abandoned(&mut self, (asker, request): Asking, by: Place, now: Instant) {
+        let bytes = Head::abandoned(asker, by, request);
+        if let Place::Worker(worker) = by {
+            if let Some(line) = self.lines.get_mut(&worker) {
+                line.push_hint(&Parcel::Small(&bytes));
+            }
+        } else if let Ok(Some(run)) = Run::at_front(&bytes) {
+            // No mailbox of the master's has to have room for it.
+            let _ = (self.local)(&run, &mut None, now);
+        }
+    }
+
     fn deliver(
         &mut self,
         run: &Run<'_>,
@@ -271,8 +291,12 @@ impl Exchange {
         for (&other, line) in &mut self.lines {
             line.push_notice(&Parcel::Small(&Head::ended(worker, Place::Worker(other))));
         }
-        for (asker, request) in self.requests.ended(worker).asked {
+        let Orphans { asked, abandoned } = self.requests.ended(worker);
+        for (asker, request) in asked {
             self.bounce(asker, request, Failure::Gone, now);
+        }
+        for (asking, by) in abandoned {
+            self.tell_abandoned(asking, by, now);
         }
     }
 }

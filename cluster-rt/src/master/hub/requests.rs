@@ -44,6 +44,8 @@ struct Count {
 pub(super) struct Orphans {
     /// It was to answer them, and somebody waits.
     pub(super) asked: Vec<Asking>,
+    /// It has asked them, and who is to answer.
+    pub(super) abandoned: Vec<(Asking, Place)>,
 }
 
 impl Requests {
@@ -71,16 +73,17 @@ impl Requests {
         self.remove(asking).is_some_and(|open| !open.abandoned)
     }
 
-    /// The asker waits no longer.
-    pub(super) fn abandon(&mut self, asking: Asking) {
-        let Some(&Open { by, abandoned: false }) = self.open.get(&asking) else { return };
+    /// The asker waits no longer; returns who is to answer, if it did so far.
+    pub(super) fn abandon(&mut self, asking: Asking) -> Option<Place> {
+        let &Open { by, abandoned: false } = self.open.get(&asking)? else { return None };
         if self.count(by).abandoned >= OPEN_REQUESTS_MAX {
             self.remove(asking);
-            return;
+        } else {
+            self.count(by).abandoned += 1;
+            self.count(asking.0).awaited -= 1;
+            self.open.insert(asking, Open { by, abandoned: true });
         }
-        self.count(by).abandoned += 1;
-        self.count(asking.0).awaited -= 1;
-        self.open.insert(asking, Open { by, abandoned: true });
+        Some(by)
     }
 
     /// How many requests a worker has not answered.
@@ -104,7 +107,7 @@ impl Requests {
             }
         }
         for asking in its_own {
-            self.abandon(asking);
+            orphans.abandoned.extend(self.abandon(asking).map(|by| (asking, by)));
         }
         self.counts.remove(&me);
         orphans
@@ -148,14 +151,16 @@ mod tests {
         assert!(!requests.end((worker(A), 0), worker(B)), "once");
         assert_eq!(requests.unanswered(B), 3);
         // Given up, it is still at work on it.
-        requests.abandon((worker(A), 1));
-        requests.abandon((worker(A), 1));
+        assert_eq!(requests.abandon((worker(A), 1)), Some(worker(B)));
+        assert_eq!(requests.abandon((worker(A), 1)), None, "once");
         assert_eq!(requests.unanswered(B), 3);
         assert!(!requests.end((worker(A), 1), worker(B)), "nobody waits");
         assert_eq!(requests.unanswered(B), 2);
         // So it is with those of an asker that has ended.
-        assert_eq!(requests.ended(A), Orphans::default());
-        assert_eq!(requests.unanswered(B), 2);
+        let mut orphans = requests.ended(A);
+        orphans.abandoned.sort_unstable();
+        assert_eq!(orphans.abandoned, [2, 3].map(|number| ((worker(A), number), worker(B))));
+        assert_eq!((orphans.asked, requests.unanswered(B)), (vec![], 2));
         assert!(!requests.end((worker(A), 2), worker(B)));
         assert_eq!(requests.unanswered(B), 1);
         assert_eq!(requests.ended(B), Orphans::default());

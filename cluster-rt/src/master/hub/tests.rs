@@ -278,6 +278,7 @@ fn a_request_to_a_service_is_for_the_worker_with_the_fewest_however_others_end()
     assert_eq!(ask(&mut scene, 5), Some(B));
     // A has two, of which nobody waits for one: it may be at work on it all the same.
     scene.send(Kind::Abandoned, Place::Master, Place::Master, 3, b"");
+    assert_eq!(scene.take(A), [(Kind::Abandoned, 3, None)]);
     assert_eq!([6, 7].map(|n| ask(&mut scene, n)), [C, B].map(Some));
     scene.send(Kind::Failed, worker(A), Place::Master, 3, &[1]);
     assert_eq!(ask(&mut scene, 8), Some(A));
@@ -296,6 +297,29 @@ fn a_request_to_a_service_is_for_the_worker_with_the_fewest_however_others_end()
         scene.send(Kind::Request, Place::Master, service, number, b"?");
     }
     assert_eq!((scene.take(A).len(), scene.take(C).len(), scene.take(new).len()), (0, 0, 2));
+}
+
+#[test]
+fn who_is_to_answer_is_told_once_that_nobody_waits() {
+    let mut scene = Scene::new();
+    let told = |number| (Kind::Abandoned, number, None);
+    for (number, to) in [(0, worker(B)), (1, worker(B)), (2, Place::Master)] {
+        scene.send(Kind::Request, worker(A), to, number, b"?");
+    }
+    assert_eq!(scene.take(B).len(), 2);
+    for _ in 0..2 {
+        scene.send(Kind::Abandoned, worker(A), Place::Master, 0, b"");
+    }
+    assert_eq!(scene.take(B), [told(0)]);
+    scene.exchange.ended(A, scene.start);
+    assert_eq!(scene.take(B), [(Kind::Ended, 0, None), told(1)]);
+    assert_eq!(scene.master.lock().expect("no panic").last(), Some(&told(2)));
+    // Who has answered is not told.
+    scene.send(Kind::Request, worker(C), worker(B), 0, b"?");
+    assert_eq!(scene.take(B).len(), 1);
+    scene.send(Kind::Reply, worker(B), worker(C), 0, b"!");
+    scene.send(Kind::Abandoned, worker(C), Place::Master, 0, b"");
+    assert_eq!(scene.take(B), []);
 }
 
 #[test]
