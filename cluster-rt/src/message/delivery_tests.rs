@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Address, Mailbox,
+    asked::Answer,
     office::{Hindrance, Office, encode},
     post::{Post, Way},
     sending::Sending,
@@ -185,12 +186,56 @@ fn a_full_mailbox_is_waited_for_then_lags_and_says_how_many() {
     assert_eq!(empty(&mut mailbox), (1, vec![]));
 }
 
-/// Whether the asker was told that there will be no reply.
-fn is_refused(office: &Office) -> bool {
+/// What request 5 is told next, if anything is on its way.
+fn told(office: &Office) -> Option<(Kind, Option<u8>)> {
     let mut bytes = [0; 1024];
     let (count, _) = office.post().take(&mut bytes);
-    let frame = decode(&bytes[..count]).expect("a frame or nothing");
-    frame.is_some_and(|(frame, _)| frame.head.kind == Kind::Failed && frame.head.request == 5)
+    let (frame, _) = decode(&bytes[..count]).expect("a frame or nothing")?;
+    assert_eq!(frame.head.request, 5);
+    Some((frame.head.kind, frame.payload.first().copied()))
+}
+
+/// Whether the asker was told that there will be no reply.
+fn is_refused(office: &Office) -> bool {
+    told(office).is_some_and(|(kind, _)| kind == Kind::Failed)
+}
+
+#[test]
+fn an_asker_is_told_that_nobody_has_subscribed_and_at_once_if_nobody_will() {
+    let (office, now) = (office(), Instant::now());
+    come(office, Kind::Message, &News(vec![]), now).expect("kept");
+    assert_eq!(told(office), None);
+    come(office, Kind::Request, &Question, now).expect("kept");
+    assert_eq!(told(office), Some((Kind::Unheard, None)));
+    let mut mailbox = Mailbox::<Question>::open(Some(office));
+    office.inbox().desert();
+    // Nothing changes for whoever has subscribed, nor for what was kept before.
+    come(office, Kind::Request, &Question, now).expect("room");
+    let both = [(); 2].map(|()| mailbox.try_recv().expect("it came").expect("a question"));
+    assert_eq!(told(office), None);
+    drop((both, mailbox));
+    assert!(is_refused(office) && told(office).is_none(), "both, in one piece");
+    come(office, Kind::Request, &Question, now).expect("not kept");
+    assert_eq!(told(office), Some((Kind::Failed, Some(4))));
+    assert_eq!((told(office), office.owed().count()), (None, 0));
+    let mut mailbox = Mailbox::<Question>::open(Some(office));
+    assert!(mailbox.try_recv().is_none());
+}
+
+#[test]
+fn a_deadline_says_whether_nobody_had_subscribed() {
+    let (office, now) = (office(), Instant::now());
+    let answers = [(); 2].map(|()| office.asked().open(now).expect("room"));
+    let (from, to) = (Place::Worker(WorkerId(7)), Place::Master);
+    let bytes = Head::unheard(from, to, answers[1].0);
+    let run = Run::at_front(&bytes).expect("a frame").expect("all of it");
+    office.receive(&run, &mut None, now).expect("no mailbox has it");
+    office.expire(now);
+    let unheard = answers.map(|(_, mut answer)| match answer.try_recv() {
+        Ok(Answer::TimedOut { unheard }) => unheard,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(unheard, [false, true]);
 }
 
 #[test]

@@ -271,6 +271,9 @@ impl Office {
         for (name, letter) in after.forgotten {
             self.count_unknown(&name, letter.origin.generation);
         }
+        after.unheard.iter().for_each(|back| back.tell_unheard());
+        let refused = after.refused.iter().filter_map(|letter| letter.back.as_ref());
+        refused.for_each(|back| back.refuse(Failure::NoBranch));
         if after.progress {
             self.row.reads.fetch_add(1, Ordering::Relaxed);
         }
@@ -307,6 +310,7 @@ impl Office {
                     self.ended.add(worker);
                 }
             }
+            Kind::Unheard => self.asked.note_unheard(request),
             Kind::Abandoned => self.owed.abandon(from, request),
             Kind::Message | Kind::Request | Kind::Foreign => {}
         }

@@ -39,6 +39,20 @@ impl Return {
         back
     }
 
+    /// Fails the request for a reason that its drop does not know.
+    pub(super) fn refuse(&self, failure: Failure) {
+        if self.claim() {
+            let frame = Head::failed(self.office.me(), self.asker, self.request, failure);
+            self.office.post().push_now(frame);
+        }
+    }
+
+    /// Tells the asker that nobody has subscribed to the request yet.
+    pub(super) fn tell_unheard(&self) {
+        let frame = Head::unheard(self.office.me(), self.asker, self.request);
+        self.office.post().push_now(frame);
+    }
+
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.over.notify_waiters();

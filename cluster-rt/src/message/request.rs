@@ -110,12 +110,18 @@ impl<R: ClusterReply> Requesting<R> {
                     }
                 }
             }
-            Some(Answer::TimedOut) => Cause::TimedOut(self.timeout),
+            Some(Answer::TimedOut { unheard }) => {
+                Cause::TimedOut { deadline: self.timeout, unheard }
+            }
             Some(Answer::Failed(Failure::Gone)) => {
                 Cause::Unreachable("nobody is there, or who was has died")
             }
             Some(Answer::Failed(Failure::Dropped)) => Cause::Full("the receiver did not keep up"),
             Some(Answer::Failed(Failure::TooMany)) => Cause::Full("too many requests are open"),
+            Some(Answer::Failed(Failure::NoBranch)) => Cause::Unreachable(
+                "the master has no branch of its own that could answer: `master = ...`, or a `main` that \
+                 takes a `Role`",
+            ),
             Some(Answer::Failed(Failure::Unanswered)) | None => Cause::Unanswered,
         };
         Err(Error::new("request", self.object.clone(), cause))

@@ -77,6 +77,25 @@ fn whoever_is_asked_is_told_that_the_asker_waits_no_longer() {
 }
 
 #[test]
+fn whoever_asks_where_nobody_subscribes_is_told_so() {
+    let mut program = Running::start(fixture!("unheard"), &[], &[]);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    program.wait_for_output();
+    let line = program.line("the master: ");
+    assert!(
+        line.contains("request `unheard::Ask` to the master: the master has no branch"),
+        "{line}"
+    );
+    assert!(line.contains("unreachable true"), "{line}");
+    program.line("at once: true");
+    let line = program.line("nobody: ");
+    let unheard = "no reply within 50ms: nobody there had subscribed to it when it came";
+    assert!(line.contains(unheard) && line.contains("timeout true"), "{line}");
+    let line = program.line("a slow one: ");
+    assert!(line.contains("no reply within 50ms [") && line.contains("timeout true"), "{line}");
+}
+
+#[test]
 fn the_master_is_told_at_the_call_that_nobody_is_there() {
     let program = scene("unknown", &[]);
     for what in ["send", "try_send", "slot", "service", "request"] {

@@ -97,6 +97,12 @@ impl Exchange {
                 }
                 vec![to]
             }
+            Kind::Unheard => {
+                if self.requests.is_awaited((to, request), from) {
+                    self.hint(to, run, now);
+                }
+                return Ok(None);
+            }
             Kind::Abandoned => {
                 if let Some(by) = self.requests.abandon((from, request)) {
                     self.tell_abandoned((from, request), by, now);
@@ -197,13 +203,21 @@ impl Exchange {
     /// Tells who is to answer that nobody waits for that.
     fn tell_abandoned(&mut self, (asker, request): Asking, by: Place, now: Instant) {
         let bytes = Head::abandoned(asker, by, request);
-        if let Place::Worker(worker) = by {
-            if let Some(line) = self.lines.get_mut(&worker) {
-                line.push_hint(&Parcel::Small(&bytes));
+        if let Ok(Some(run)) = Run::at_front(&bytes) {
+            self.hint(by, &run, now);
+        }
+    }
+
+    /// Tells a process what it can do without.
+    fn hint(&mut self, to: Place, run: &Run<'_>, now: Instant) {
+        match to {
+            Place::Worker(worker) => {
+                if let Some(line) = self.lines.get_mut(&worker) {
+                    line.push_hint(&Parcel::Small(run.bytes));
+                }
             }
-        } else if let Ok(Some(run)) = Run::at_front(&bytes) {
             // No mailbox of the master's has to have room for it.
-            let _ = (self.local)(&run, &mut None, now);
+            _ => drop((self.local)(run, &mut None, now)),
         }
     }
 

@@ -73,6 +73,11 @@ impl Requests {
         self.remove(asking).is_some_and(|open| !open.abandoned)
     }
 
+    /// Whether somebody waits for an answer of `by`.
+    pub(super) fn is_awaited(&self, asking: Asking, by: Place) -> bool {
+        self.open.get(&asking).is_some_and(|open| open.by == by && !open.abandoned)
+    }
+
     /// The asker waits no longer; returns who is to answer, if it did so far.
     pub(super) fn abandon(&mut self, asking: Asking) -> Option<Place> {
         let &Open { by, abandoned: false } = self.open.get(&asking)? else { return None };
@@ -147,12 +152,15 @@ mod tests {
         }
         assert_eq!((requests.unanswered(A), requests.unanswered(B)), (0, 4));
         assert!(!requests.end((worker(A), 0), worker(A)), "not whom it asked");
+        let is_awaited = |requests: &Requests, by| requests.is_awaited((worker(A), 1), worker(by));
+        assert!(is_awaited(&requests, B) && !is_awaited(&requests, A));
         assert!(requests.end((worker(A), 0), worker(B)));
         assert!(!requests.end((worker(A), 0), worker(B)), "once");
         assert_eq!(requests.unanswered(B), 3);
         // Given up, it is still at work on it.
         assert_eq!(requests.abandon((worker(A), 1)), Some(worker(B)));
         assert_eq!(requests.abandon((worker(A), 1)), None, "once");
+        assert!(!is_awaited(&requests, B));
         assert_eq!(requests.unanswered(B), 3);
         assert!(!requests.end((worker(A), 1), worker(B)), "nobody waits");
         assert_eq!(requests.unanswered(B), 2);

@@ -323,6 +323,23 @@ fn who_is_to_answer_is_told_once_that_nobody_waits() {
 }
 
 #[test]
+fn only_who_waits_is_told_that_nobody_has_subscribed_and_by_whom_it_asked() {
+    let mut scene = Scene::new();
+    let told = |number| (Kind::Unheard, number, None);
+    scene.send(Kind::Request, worker(A), worker(B), 0, b"?");
+    scene.send(Kind::Request, Place::Master, worker(B), 1, b"?");
+    for (by, to, number) in [(B, worker(A), 0), (C, worker(A), 0), (B, worker(A), 1)] {
+        scene.send(Kind::Unheard, worker(by), to, number, b"");
+    }
+    assert_eq!(scene.take(A), [told(0)]);
+    scene.send(Kind::Unheard, worker(B), Place::Master, 1, b"");
+    assert_eq!(*scene.master.lock().expect("no panic"), [told(1)]);
+    // Nor is it over.
+    scene.send(Kind::Reply, worker(B), worker(A), 0, b"!");
+    assert_eq!(scene.take(A), [(Kind::Reply, 0, Some(b'!'))]);
+}
+
+#[test]
 fn whoever_sends_to_a_worker_that_has_ended_is_told_and_to_one_that_is_yet_to_be_is_not() {
     let mut scene = Scene::new();
     scene.exchange.ended(B, scene.start);
