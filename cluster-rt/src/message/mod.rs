@@ -24,6 +24,8 @@ pub(crate) mod post;
 mod random_tests;
 mod reply;
 mod request;
+#[cfg(test)]
+mod request_tests;
 mod sending;
 mod shape;
 mod shapes_of_std;

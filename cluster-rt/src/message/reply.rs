@@ -23,6 +23,9 @@ pub(super) struct Return {
     pub(super) office: &'static Office,
     pub(super) asker: Place,
     pub(super) request: u64,
+    /// An answer is on its way, or waits for room.
+    claimed: AtomicBool,
+    /// An answer is on its way, or that there will be none.
     answered: AtomicBool,
     /// The asker waits no longer.
     abandoned: AtomicBool,
@@ -32,9 +35,15 @@ pub(super) struct Return {
 
 impl Return {
     pub(super) fn new(office: &'static Office, asker: Place, request: u64) -> Arc<Self> {
-        let (answered, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
-        let back = Self { office, asker, request, answered, abandoned, over: Notify::new() };
-        let back = Arc::new(back);
+        let back = Arc::new(Self {
+            office,
+            asker,
+            request,
+            claimed: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            over: Notify::new(),
+        });
         office.owed().add(&back);
         back
     }
@@ -44,7 +53,12 @@ impl Return {
         if self.claim() {
             let frame = Head::failed(self.office.me(), self.asker, self.request, failure);
             self.office.post().push_now(frame);
+            self.set_answered();
         }
+    }
+
+    pub(super) fn set_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 
     /// Tells the asker that nobody has subscribed to the request yet.
@@ -60,13 +74,13 @@ impl Return {
 
     /// Whether this is the first answer.
     fn claim(&self) -> bool {
-        let first = !self.answered.swap(true, Ordering::Relaxed);
+        let first = !self.claimed.swap(true, Ordering::Relaxed);
         self.over.notify_waiters();
         first
     }
 
     fn is_awaited(&self) -> bool {
-        !self.answered.load(Ordering::Relaxed) && !self.abandoned.load(Ordering::Relaxed)
+        !self.claimed.load(Ordering::Relaxed) && !self.abandoned.load(Ordering::Relaxed)
     }
 
     async fn over(&self) {
@@ -160,6 +174,9 @@ impl<M: ClusterRequest> Reply<M> {
     /// # Errors
     /// As for [`send`](crate::send). If the reply is too large or cannot be encoded, the request
     /// fails at once where it was asked.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped while it waits for room in the outbox, the request fails at once too.
     pub fn send(self, reply: &M::Reply) -> Sending {
         let Some(back) = self.back else { return Sending::done(Ok(())) };
         let object = || format!("to a {}", <M as ClusterMessage>::NAME);
@@ -176,7 +193,7 @@ impl<M: ClusterRequest> Reply<M> {
             // The drop of it tells the hub all that it needs.
             Ok(_) if back.abandoned.load(Ordering::Relaxed) => Sending::done(Ok(())),
             Ok(_) if !back.claim() => Sending::done(Ok(())),
-            Ok(frame) => Sending::start(back.office, frame),
+            Ok(frame) => Sending::answer(back, frame),
         }
     }
 }

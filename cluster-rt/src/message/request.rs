@@ -138,10 +138,13 @@ impl<R: ClusterReply> Future for Requesting<R> {
                 return Poll::Ready(Err(error.take().unwrap_or_else(again)));
             }
             State::Open { office, sending, answer, .. } => {
-                if let Poll::Ready(Err(error)) = Pin::new(sending).poll(cx) {
-                    return Poll::Ready(Err(error));
-                }
-                let Poll::Ready(answer) = Pin::new(answer).poll(cx) else { return Poll::Pending };
+                // First, so that one whose deadline passes while it waits for room is not sent after it.
+                let Poll::Ready(answer) = Pin::new(answer).poll(cx) else {
+                    if let Poll::Ready(Err(error)) = Pin::new(sending).poll(cx) {
+                        return Poll::Ready(Err(error));
+                    }
+                    return Poll::Pending;
+                };
                 (*office, answer.ok())
             }
         };
