@@ -24,7 +24,11 @@ pub(crate) enum Cause {
     Full(&'static str),
     /// Messages were dropped.
     Lagged(u64),
-    TimedOut(Duration),
+    TimedOut {
+        deadline: Duration,
+        /// Nobody had subscribed to it when it came.
+        unheard: bool,
+    },
     /// Nobody is there.
     Unreachable(&'static str),
     Unanswered,
@@ -66,12 +70,14 @@ impl Error {
         }
     }
 
-    /// Whether a request was not answered by its deadline.
+    /// Whether a request was not answered by its deadline. The text says if nobody at the receiver had
+    /// subscribed to it when it came there.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0.cause, Cause::TimedOut(_))
+        matches!(self.0.cause, Cause::TimedOut { .. })
     }
 
-    /// Whether nobody has the address, or who had it died before answering.
+    /// Whether nobody has the address, or who had it died before answering, or the request was to a master that has
+    /// no branch.
     pub fn is_unreachable(&self) -> bool {
         matches!(self.0.cause, Cause::Unreachable(_))
     }
@@ -123,7 +129,13 @@ impl fmt::Display for Cause {
             Self::Full(what) | Self::Unreachable(what) | Self::Stopping(what) => f.write_str(what),
             Self::Lagged(1) => f.write_str("1 message was dropped: the receiver did not keep up"),
             Self::Lagged(n) => write!(f, "{n} messages were dropped: the receiver did not keep up"),
-            Self::TimedOut(deadline) => write!(f, "no reply within {deadline:?}"),
+            Self::TimedOut { deadline, unheard } => {
+                write!(f, "no reply within {deadline:?}")?;
+                f.write_str(match unheard {
+                    true => ": nobody there had subscribed to it when it came",
+                    false => "",
+                })
+            }
             Self::Unanswered => f.write_str("the receiver dropped it without a reply"),
             Self::TooLarge { bytes, most } => write!(f, "{bytes} bytes, more than {most}"),
             Self::Foreign { theirs, ours } => write!(
@@ -146,7 +158,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.0.cause {
             Cause::Full(_) => io::ErrorKind::WouldBlock,
-            Cause::TimedOut(_) => io::ErrorKind::TimedOut,
+            Cause::TimedOut { .. } => io::ErrorKind::TimedOut,
             Cause::Unreachable(_) => io::ErrorKind::NotConnected,
             Cause::Unanswered => io::ErrorKind::ConnectionAborted,
             Cause::TooLarge { .. } => io::ErrorKind::InvalidInput,

@@ -57,7 +57,7 @@ pub(crate) enum Place {
     Slot(u64),
     /// Every process but the sender.
     Everyone,
-    /// One worker of a service, in turn. By the hash of its name, which every generation knows alike.
+    /// One worker of a service. By the hash of its name, which every generation knows alike.
     Service(u64),
     /// Every worker of a service but the sender.
     Workers(u64),
@@ -79,7 +79,7 @@ pub(crate) enum Kind {
     Reply,
     /// There will be no reply; the payload is a [`Failure`].
     Failed,
-    /// To the hub: the asker waits no longer.
+    /// To the hub, and from there to who is to answer: the asker waits no longer.
     Abandoned,
     /// Messages of this name were dropped; the field `request` says how many.
     Lagged,
@@ -88,6 +88,8 @@ pub(crate) enum Kind {
     Foreign,
     /// From the hub: the sender has ended.
     Ended,
+    /// To the asker: nobody there had subscribed to the request when it came, so it is kept.
+    Unheard,
 }
 
 /// What comes with a message beside its bytes.
@@ -111,6 +113,8 @@ pub(crate) enum Failure {
     Dropped,
     /// The asker has too many open.
     TooMany,
+    /// Nobody has subscribed to it at the master, and nobody will: it has no branch.
+    NoBranch,
 }
 
 impl Failure {
@@ -119,6 +123,7 @@ impl Failure {
             0 => Self::Gone,
             2 => Self::Dropped,
             3 => Self::TooMany,
+            4 => Self::NoBranch,
             _ => Self::Unanswered,
         }
     }
@@ -129,6 +134,7 @@ impl Failure {
             Self::Unanswered => 1,
             Self::Dropped => 2,
             Self::TooMany => 3,
+            Self::NoBranch => 4,
         }
     }
 }
@@ -189,6 +195,18 @@ impl Head {
     pub(crate) fn failed(from: Place, to: Place, request: u64, failure: Failure) -> Vec<u8> {
         let head = Self { kind: Kind::Failed, from, to, request, fingerprint: 0, generation: 0 };
         head.encode("", &[failure.byte()])
+    }
+
+    /// That the asker waits no longer.
+    pub(crate) fn abandoned(from: Place, to: Place, request: u64) -> Vec<u8> {
+        let kind = Kind::Abandoned;
+        Self { kind, from, to, request, fingerprint: 0, generation: 0 }.encode("", &[])
+    }
+
+    /// That the request is kept until somebody subscribes to it.
+    pub(crate) fn unheard(from: Place, to: Place, request: u64) -> Vec<u8> {
+        let kind = Kind::Unheard;
+        Self { kind, from, to, request, fingerprint: 0, generation: 0 }.encode("", &[])
     }
 
     /// That a worker has ended.
@@ -317,7 +335,7 @@ fn place_bytes(place: Place) -> (u8, u64) {
     }
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Message,
     Kind::Request,
     Kind::Reply,
@@ -326,6 +344,7 @@ const KINDS: [Kind; 8] = [
     Kind::Lagged,
     Kind::Foreign,
     Kind::Ended,
+    Kind::Unheard,
 ];
 
 fn kind_of(byte: u8) -> Option<Kind> {

@@ -57,6 +57,10 @@ async fn jobs() -> Result<(), cluster::Error> {
         };
         let Some(mail) = mail else { return Ok(()) };
         let mail = mail?;
+        // Whoever asked may have given up while this worker was busy.
+        if !mail.reply.is_awaited() {
+            continue;
+        }
         let primes = count_primes(mail.body.0);
         mail.reply.send(&Found { primes, slot }).await?;
     }

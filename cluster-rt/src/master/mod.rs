@@ -115,7 +115,7 @@ pub(crate) fn run(
     let notify = control.clone();
     let dispatcher = Dispatcher::start(move |notice| notify.tell(Message::Notice(notice)))
         .map_err(failed("thread"))?;
-    let hub = start_hub(&services, control.clone()).map_err(failed("thread"))?;
+    let hub = start_hub(&services, branch.is_some(), control.clone()).map_err(failed("thread"))?;
     let notify = notify_for(&mut at_start, &report);
     let desk = Desk::new(control.clone());
     let supervisor = Supervisor::new(config.clone(), services.clone(), chance(), Instant::now());
@@ -157,9 +157,15 @@ pub(crate) fn run(
     Ok(code)
 }
 
-fn start_hub(services: &[ServiceConfig], control: ControlHandle) -> io::Result<Hub> {
+fn start_hub(
+    services: &[ServiceConfig],
+    has_branch: bool,
+    control: ControlHandle,
+) -> io::Result<Hub> {
     let names = services.iter().map(|service| message::service_hash(service.name)).collect();
-    Hub::start(FIRST_GENERATION, names, move |notice| control.tell(Message::Mail(notice)))
+    Hub::start(FIRST_GENERATION, names, has_branch, move |notice| {
+        control.tell(Message::Mail(notice))
+    })
 }
 
 /// The way to the service manager, if there is one that wants to be told.

@@ -24,8 +24,13 @@ pub enum Address {
     Worker(WorkerId),
     /// The newest ready worker of a slot.
     Slot(usize),
-    /// One of the ready workers of a service, each in turn; the sender may be one. In a cluster that names
-    /// no services every worker is of `"main"`.
+    /// One of the ready workers of a service; the sender may be one. In a cluster that names no services
+    /// every worker is of `"main"`.
+    ///
+    /// A message goes to each in turn. A request goes to the one that has the fewest requests, from
+    /// whomever, that it has neither answered nor dropped, and in turn among equals: a worker with a long
+    /// job gets no other while another is idle. A request counts even if its asker waits no longer, since
+    /// the worker may be at work on it. One that drains is chosen only if there is no other.
     Service(&'static str),
 }
 

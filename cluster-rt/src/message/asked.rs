@@ -20,9 +20,16 @@ use crate::{
 /// How a request ended.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Reply { fingerprint: u64, generation: u32, payload: Vec<u8> },
+    Reply {
+        fingerprint: u64,
+        generation: u32,
+        payload: Vec<u8>,
+    },
     Failed(Failure),
-    TimedOut,
+    TimedOut {
+        /// Nobody had subscribed to it when it came.
+        unheard: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -42,6 +49,7 @@ struct State {
 #[derive(Debug)]
 struct Open {
     deadline: Instant,
+    unheard: bool,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -63,7 +71,7 @@ impl Asked {
         state.last += 1;
         let request = state.last;
         let (answer, receiver) = oneshot::channel();
-        state.open.insert(request, Open { deadline, answer });
+        state.open.insert(request, Open { deadline, unheard: false, answer });
         self.look_by(&mut state, deadline);
         Some((request, receiver))
     }
@@ -73,6 +81,13 @@ impl Asked {
         if let Some(open) = state.open.get_mut(&request) {
             open.deadline = deadline;
             self.look_by(&mut state, deadline);
+        }
+    }
+
+    /// Nobody had subscribed to it when it came.
+    pub(super) fn note_unheard(&self, request: u64) {
+        if let Some(open) = self.lock().open.get_mut(&request) {
+            open.unheard = true;
         }
     }
 
@@ -122,7 +137,7 @@ impl Asked {
         // Who is woken may ask anew.
         drop(state);
         for open in ended {
-            let _ = open.answer.send(Answer::TimedOut);
+            let _ = open.answer.send(Answer::TimedOut { unheard: open.unheard });
         }
         over
     }
@@ -144,7 +159,7 @@ mod tests {
         assert_eq!(asked.next_deadline(), Some(at(1)));
         assert_eq!(asked.expire(at(0)), []);
         assert_eq!(asked.expire(at(1)), [second]);
-        assert!(matches!(other.try_recv(), Ok(Answer::TimedOut)));
+        assert!(matches!(other.try_recv(), Ok(Answer::TimedOut { unheard: false })));
         assert_eq!(asked.next_deadline(), Some(at(5)));
         asked.fail(first, Failure::Gone);
         asked.fail(first, Failure::Dropped);

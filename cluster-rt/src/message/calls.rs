@@ -161,13 +161,15 @@ fn to_many<M: ClusterMessage>(
 /// Asks one process of the cluster, and waits for its reply.
 ///
 /// The deadline is 5 s unless [`timeout`](Requesting::timeout) sets another. Whoever receives the message
-/// answers with [`Reply::send`](crate::Reply::send).
+/// answers with [`Reply::send`](crate::Reply::send). Of a [service](Address::Service) that is the worker with the
+/// fewest unanswered requests.
 ///
 /// # Errors
-/// Those of [`send`]; and at once: nobody has the address, or who had it died
-/// ([`Error::is_unreachable`]); the receiver dropped the request ([`Error::is_unanswered`]) or did not
-/// keep up ([`Error::is_full`]); 16 384 requests of this process are open ([`Error::is_full`]). At the
-/// deadline: [`Error::is_timeout`].
+/// Those of [`send`]; and at once: nobody has the address, who had it died, or it is that of a master that
+/// has no branch of its own, in which nobody subscribes ([`Error::is_unreachable`]); the receiver dropped the
+/// request ([`Error::is_unanswered`]) or did not keep up ([`Error::is_full`]); 16 384 requests of this
+/// process are open ([`Error::is_full`]). At the deadline: [`Error::is_timeout`], whose text says if nobody
+/// there had subscribed to `M` when the request came.
 pub fn request<M: ClusterRequest>(to: impl Into<Address>, message: &M) -> Requesting<M::Reply> {
     let to = to.into();
     let failed = |cause| Error::new("request", object::<M>(to), cause);

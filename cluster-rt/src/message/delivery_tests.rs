@@ -1,6 +1,6 @@
-//! Tests of what comes to a process: mailboxes, what is kept, bounds, foreign layouts, dropped requests.
+//! Tests of what comes to a process: mailboxes, what is kept, bounds, foreign layouts.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cluster::ClusterMessage;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     id::WorkerId,
-    mail::{Head, Kind, Place, decode, incoming::Incoming, patience::PATIENCE, run::Run},
+    mail::{Head, Kind, Place, incoming::Incoming, patience::PATIENCE, run::Run},
     sys::{scoreboard::Row, wake::Wake},
 };
 
@@ -29,7 +29,7 @@ struct OtherNews(Vec<u8>, u32);
 
 #[derive(Debug, Serialize, Deserialize, ClusterMessage)]
 #[message(reply = u32)]
-struct Question;
+pub(super) struct Question;
 
 pub(super) fn office() -> &'static Office {
     let wake = Wake::new().expect("eventfd");
@@ -185,45 +185,8 @@ fn a_full_mailbox_is_waited_for_then_lags_and_says_how_many() {
     assert_eq!(empty(&mut mailbox), (1, vec![]));
 }
 
-/// Whether the asker was told that there will be no reply.
-fn is_refused(office: &Office) -> bool {
-    let mut bytes = [0; 1024];
-    let (count, _) = office.post().take(&mut bytes);
-    let frame = decode(&bytes[..count]).expect("a frame or nothing");
-    frame.is_some_and(|(frame, _)| frame.head.kind == Kind::Failed && frame.head.request == 5)
-}
-
-#[test]
-fn a_request_that_is_dropped_in_any_way_is_refused_and_an_answered_one_is_not() {
-    let (office, now) = (office(), Instant::now());
-    let mut mailbox = Mailbox::<Question>::open(Some(office));
-    let mut next = || {
-        come(office, Kind::Request, &Question, now).expect("room");
-        mailbox.try_recv().expect("it came").expect("a question")
-    };
-    drop(next());
-    assert!(is_refused(office));
-    let mail = next();
-    assert!(mail.reply.is_awaited() && !is_refused(office));
-    mail.reply.send(&3).wait().expect("room");
-    assert!(!is_refused(office), "the answer");
-    assert!(!is_refused(office), "nothing after it");
-    come(office, Kind::Request, &Question, now).expect("room");
-    drop(mailbox);
-    assert!(is_refused(office), "with its mailbox");
-}
-
-#[test]
-fn a_deadline_is_kept_without_a_runtime_and_leaves_nothing() {
-    let office = office();
-    let (_, mut answer) = office.asked().open(Instant::now()).expect("room");
-    office.expire(Instant::now() + Duration::from_secs(1));
-    assert!(answer.try_recv().is_ok());
-    assert_eq!(office.next_deadline(), None);
-}
-
 /// A runtime as a worker has.
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 

@@ -16,6 +16,7 @@ use std::{
 use super::{
     kept::{Forgotten, Kept},
     letter::{Entry, Letter},
+    reply::Return,
     tray::Tray,
 };
 use crate::mail::{patience::Verdict, run::Run};
@@ -31,6 +32,8 @@ struct State {
     count: u64,
     kept: Kept,
     closed: bool,
+    /// Whoever is to subscribe here has done so.
+    deserted: bool,
 }
 
 /// Which tray is a mailbox's.
@@ -54,6 +57,10 @@ impl Subscription {
 pub(super) struct After {
     /// What had to be dropped because nobody has subscribed to it.
     pub(super) forgotten: Vec<Forgotten>,
+    /// Requests that are kept because nobody has subscribed to them.
+    pub(super) unheard: Vec<Arc<Return>>,
+    /// Requests that nobody will subscribe to.
+    pub(super) refused: Vec<Letter>,
     /// A mailbox that is full was read from since it was last asked.
     pub(super) progress: bool,
 }
@@ -143,6 +150,11 @@ impl Inbox {
         (result, after)
     }
 
+    /// Nobody will subscribe here any more: of what nobody has subscribed to, requests are not kept.
+    pub(crate) fn desert(&self) {
+        self.lock().deserted = true;
+    }
+
     /// Nothing will come any more: every mailbox ends when it is empty.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -183,8 +195,7 @@ impl Feed<'_> {
         letter: impl FnMut(&[u8]) -> Letter,
     ) -> Result<(), Instant> {
         let Some(trays) = self.state.trays.get_mut(run.first.name) else {
-            let letters = run.payloads().map(letter);
-            letters.for_each(|l| self.state.kept.add(run.first.name, l, &mut self.after.forgotten));
+            run.payloads().map(letter).for_each(|letter| self.keep(run.first.name, letter));
             return Ok(());
         };
         judge_all(trays, now, &mut self.after.progress)?;
@@ -199,6 +210,16 @@ impl Feed<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Keeps a message that nobody has subscribed to.
+    fn keep(&mut self, name: &str, letter: Letter) {
+        match &letter.back {
+            Some(_) if self.state.deserted => return self.after.refused.push(letter),
+            Some(back) => self.after.unheard.push(Arc::clone(back)),
+            None => {}
+        }
+        self.state.kept.add(name, letter, &mut self.after.forgotten);
     }
 
     /// Gives a single message to those of its mailboxes that do not lag.

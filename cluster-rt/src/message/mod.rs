@@ -17,12 +17,15 @@ mod kept;
 mod letter;
 mod mailbox;
 pub(crate) mod office;
+mod owed;
 mod pack;
 pub(crate) mod post;
 #[cfg(test)]
 mod random_tests;
 mod reply;
 mod request;
+#[cfg(test)]
+mod request_tests;
 mod sending;
 mod shape;
 mod shapes_of_std;

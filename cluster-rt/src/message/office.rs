@@ -16,6 +16,7 @@ use super::{
     ended::Ended,
     inbox::{Feed, Inbox},
     letter::{Enclosed, Letter, Origin},
+    owed::Owed,
     post::Post,
     reply::Return,
     unread::Unread,
@@ -57,6 +58,7 @@ pub(crate) struct Office {
     post: Post,
     inbox: Inbox,
     asked: Asked,
+    owed: Owed,
     ended: Ended,
     unread: Unread,
     row: &'static Row,
@@ -88,8 +90,8 @@ impl Office {
         row: &'static Row,
     ) -> Self {
         let (inbox, asked) = (Inbox::default(), Asked::new(wake.clone()));
-        let (ended, unread) = (Ended::default(), Unread::new(row));
-        Self { me, generation, reach, post, inbox, asked, ended, unread, row, wake }
+        let (owed, ended, unread) = (Owed::default(), Ended::default(), Unread::new(row));
+        Self { me, generation, reach, post, inbox, asked, owed, ended, unread, row, wake }
     }
 
     pub(super) fn me(&self) -> Place {
@@ -110,6 +112,10 @@ impl Office {
 
     pub(super) fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    pub(super) fn owed(&self) -> &Owed {
+        &self.owed
     }
 
     /// Whether this process is all there is: it has no master.
@@ -167,12 +173,9 @@ impl Office {
         }
     }
 
-    /// Lets the hub forget a request.
+    /// Tells the hub that nobody waits for the answer of a request.
     pub(super) fn abandon(&self, request: u64) {
-        let (kind, from) = (Kind::Abandoned, self.me);
-        let to = Place::Master;
-        let head = Head { kind, from, to, request, fingerprint: 0, generation: 0 };
-        self.post.push_now(head.encode("", &[]));
+        self.post.push_now(Head::abandoned(self.me, Place::Master, request));
     }
 
     /// A message was kept and dropped. If it is of our own generation, it is only late to subscribe; and
@@ -268,6 +271,9 @@ impl Office {
         for (name, letter) in after.forgotten {
             self.count_unknown(&name, letter.origin.generation);
         }
+        after.unheard.iter().for_each(|back| back.tell_unheard());
+        let refused = after.refused.iter().filter_map(|letter| letter.back.as_ref());
+        refused.for_each(|back| back.refuse(Failure::NoBranch));
         if after.progress {
             self.row.reads.fetch_add(1, Ordering::Relaxed);
         }
@@ -285,7 +291,7 @@ impl Office {
                 (Enclosure::Descriptor, Some(fd)) => Enclosed::Descriptor(Arc::new(fd)),
                 (Enclosure::Descriptor | Enclosure::Lost, _) => Enclosed::Lost,
             },
-            back: (kind == Kind::Request).then(|| Arc::new(Return::new(self, from, request))),
+            back: (kind == Kind::Request).then(|| Return::new(self, from, request)),
         }
     }
 
@@ -304,7 +310,9 @@ impl Office {
                     self.ended.add(worker);
                 }
             }
-            Kind::Message | Kind::Request | Kind::Abandoned | Kind::Foreign => {}
+            Kind::Unheard => self.asked.note_unheard(request),
+            Kind::Abandoned => self.owed.abandon(from, request),
+            Kind::Message | Kind::Request | Kind::Foreign => {}
         }
     }
 }

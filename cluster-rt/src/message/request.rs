@@ -110,12 +110,18 @@ impl<R: ClusterReply> Requesting<R> {
                     }
                 }
             }
-            Some(Answer::TimedOut) => Cause::TimedOut(self.timeout),
+            Some(Answer::TimedOut { unheard }) => {
+                Cause::TimedOut { deadline: self.timeout, unheard }
+            }
             Some(Answer::Failed(Failure::Gone)) => {
                 Cause::Unreachable("nobody is there, or who was has died")
             }
             Some(Answer::Failed(Failure::Dropped)) => Cause::Full("the receiver did not keep up"),
             Some(Answer::Failed(Failure::TooMany)) => Cause::Full("too many requests are open"),
+            Some(Answer::Failed(Failure::NoBranch)) => Cause::Unreachable(
+                "the master has no branch of its own that could answer: `master = ...`, or a `main` that \
+                 takes a `Role`",
+            ),
             Some(Answer::Failed(Failure::Unanswered)) | None => Cause::Unanswered,
         };
         Err(Error::new("request", self.object.clone(), cause))
@@ -132,10 +138,13 @@ impl<R: ClusterReply> Future for Requesting<R> {
                 return Poll::Ready(Err(error.take().unwrap_or_else(again)));
             }
             State::Open { office, sending, answer, .. } => {
-                if let Poll::Ready(Err(error)) = Pin::new(sending).poll(cx) {
-                    return Poll::Ready(Err(error));
-                }
-                let Poll::Ready(answer) = Pin::new(answer).poll(cx) else { return Poll::Pending };
+                // First, so that one whose deadline passes while it waits for room is not sent after it.
+                let Poll::Ready(answer) = Pin::new(answer).poll(cx) else {
+                    if let Poll::Ready(Err(error)) = Pin::new(sending).poll(cx) {
+                        return Poll::Ready(Err(error));
+                    }
+                    return Poll::Pending;
+                };
                 (*office, answer.ok())
             }
         };

@@ -18,6 +18,7 @@ use tokio::task::coop;
 use super::{
     office::Office,
     post::{Room, Sealed},
+    reply::Return,
 };
 use crate::error::Error;
 
@@ -41,6 +42,7 @@ enum State {
     Waiting {
         office: &'static Office,
         letter: Option<Sealed>,
+        back: Option<Arc<Return>>,
         room: Pin<Box<dyn Future<Output = Option<Room<'static>>> + Send>>,
     },
 }
@@ -52,15 +54,23 @@ impl Sending {
 
     /// Queues the letter, or waits for room.
     pub(super) fn start(office: &'static Office, letter: impl Into<Sealed>) -> Self {
-        let letter = letter.into();
+        Self::begin(office, letter.into(), None)
+    }
+
+    /// Queues the answer to a request, which fails if this is dropped before there was room.
+    pub(super) fn answer(back: Arc<Return>, frame: Vec<u8>) -> Self {
+        Self::begin(back.office, frame.into(), Some(back))
+    }
+
+    fn begin(office: &'static Office, letter: Sealed, back: Option<Arc<Return>>) -> Self {
         match office.post().try_room(&letter) {
             Some(room) => {
-                office.post().push(letter, room);
+                push(office, letter, room, back);
                 Self::done(Ok(()))
             }
             None => {
                 let room = Box::pin(office.post().room(&letter));
-                Self(State::Waiting { office, letter: Some(letter), room })
+                Self(State::Waiting { office, letter: Some(letter), back, room })
             }
         }
     }
@@ -88,16 +98,23 @@ impl Future for Sending {
             }
             // Polled again after it was done: it stays done.
             State::Done(_) => Poll::Ready(Ok(())),
-            State::Waiting { office, letter, room } => {
+            State::Waiting { office, letter, back, room } => {
                 let Poll::Ready(room) = room.as_mut().poll(cx) else { return Poll::Pending };
                 // `None` if the outbox were closed, which it never is.
                 if let Some((letter, room)) = letter.take().zip(room) {
-                    office.post().push(letter, room);
+                    push(office, letter, room, back.take());
                 }
                 self.0 = State::Done(None);
                 Poll::Ready(Ok(()))
             }
         }
+    }
+}
+
+fn push(office: &Office, letter: Sealed, room: Room<'_>, back: Option<Arc<Return>>) {
+    office.post().push(letter, room);
+    if let Some(back) = back {
+        back.set_answered();
     }
 }
 

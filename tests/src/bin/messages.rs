@@ -30,6 +30,16 @@ struct Bulk(Vec<u8>);
 #[message(reply = u64)]
 struct Double(u64);
 
+/// Is held until nobody waits for the answer.
+#[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+#[message(reply = ())]
+struct Hold(String);
+
+/// Is answered with the slot.
+#[derive(Debug, Serialize, Deserialize, ClusterMessage)]
+#[message(reply = usize)]
+struct Where;
+
 #[cluster::main(workers = 2)]
 async fn main(role: Role) -> io::Result<()> {
     let scene = std::env::args().nth(1).expect("a scene");
@@ -63,12 +73,22 @@ async fn lead(scene: &str, master: Master) -> io::Result<()> {
         return Ok(());
     }
     let doubling = tokio::spawn(double());
+    tokio::spawn(hold("the master".to_owned()));
     let ready = all_ready(&master, count).await;
     begin(&ready).await?;
     match scene {
         "ask" => {
             println!("master asks slot: {}", request(Address::Slot(0), &Double(4)).await?);
             println!("master asks worker: {}", request(ready[1], &Double(5)).await?);
+        }
+        "busy" => {
+            // The first to be asked never answers, and is at it still when nobody waits any more.
+            let short = request(MAIN, &Double(1)).timeout(Duration::from_millis(50));
+            tell("late", short.await);
+            println!("with one busy: {} of 2 answer", count_answering().await?);
+            let held = request(MAIN, &Double(1)).timeout(HOURS);
+            println!("with both busy: {} of 2 answer", count_answering().await?);
+            drop(held);
         }
         "unknown" => {
             let nobody = nobody();
@@ -87,6 +107,17 @@ async fn lead(scene: &str, master: Master) -> io::Result<()> {
         _ => {}
     }
     doubling.await?
+}
+
+const MAIN: Address = Address::Service("main");
+
+/// Asks the service again and again; how many different workers have answered.
+async fn count_answering() -> Result<usize, Error> {
+    let mut slots = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        slots.insert(request(MAIN, &Where).await?);
+    }
+    Ok(slots.len())
 }
 
 /// A worker that there never was.
@@ -116,6 +147,14 @@ async fn follow(scene: &str, worker: Worker) -> io::Result<()> {
         return Ok(());
     }
     let doubling = tokio::spawn(double());
+    tokio::spawn(hold(format!("slot {slot}")));
+    tokio::spawn(async move {
+        let mut asked = subscribe::<Where>();
+        while let Some(mail) = asked.recv().await {
+            mail?.reply.send(&slot).await?;
+        }
+        Ok::<_, Error>(())
+    });
     match (scene, slot) {
         ("ask", 0) => {
             println!("worker asks master: {}", request(Address::Master, &Double(1000)).await?);
@@ -132,6 +171,19 @@ async fn follow(scene: &str, worker: Worker) -> io::Result<()> {
             tell("nobody", request(nobody(), &Double(2)).await);
             println!("asking");
             tell("killed", request(Address::Slot(1), &Double(1)).timeout(HOURS).await);
+        }
+        ("given_up", 0) => {
+            for to in [Address::Slot(1), Address::Master] {
+                let late = request(to, &Hold("late".to_owned())).timeout(SOON);
+                tell("late", late.await);
+                let dropped = request(to, &Hold("dropped".to_owned())).timeout(HOURS);
+                assert!(tokio::time::timeout(SOON, dropped).await.is_err(), "it is held");
+            }
+            let held = [Address::Slot(1), Address::Master]
+                .map(|to| request(to, &Hold("killed".to_owned())).timeout(HOURS));
+            for held in held {
+                tell("killed", held.await);
+            }
         }
         ("too_large", 0) => {
             let most = 64 * 1024 * 1024;
@@ -163,9 +215,16 @@ async fn alone() -> io::Result<()> {
     tell("drops it", request(own, &Double(0)).await);
     let short = request(own, &Double(1)).timeout(Duration::from_millis(50));
     tell("late", short.await);
+    let (held, mut asked) = (request(own, &Hold(String::new())), subscribe::<Hold>());
+    let mail = asked.recv().await.expect("its own")?;
+    drop(held);
+    mail.reply.abandoned().await;
+    println!("it is told: awaited {}", mail.reply.is_awaited());
     doubling.abort();
     Ok(())
 }
+
+const SOON: Duration = Duration::from_millis(50);
 
 const HOURS: Duration = Duration::from_secs(7200);
 
@@ -199,6 +258,20 @@ async fn double() -> io::Result<()> {
             1 => kept.push(mail.reply),
             n => mail.reply.send(&(2 * n)).await?,
         }
+    }
+    Ok(())
+}
+
+/// Holds requests, one after the other, until it is told that nobody waits.
+async fn hold(who: String) -> Result<(), Error> {
+    let mut asked = subscribe::<Hold>();
+    while let Some(mail) = asked.recv().await {
+        let mail = mail?;
+        let Hold(what) = mail.body;
+        println!("{who} holds {what}");
+        mail.reply.abandoned().await;
+        println!("{who} is told of {what}: awaited {}", mail.reply.is_awaited());
+        mail.reply.send(&()).await?;
     }
     Ok(())
 }

@@ -50,6 +50,52 @@ fn a_request_fails_at_once_when_it_is_dropped_or_its_receiver_dies() {
 }
 
 #[test]
+fn a_request_to_a_service_goes_to_the_worker_with_the_fewest() {
+    let program = scene("busy", &[]);
+    assert!(program.line("late: ").contains("timeout true"));
+    program.line("with one busy: 1 of 2 answer");
+    program.line("with both busy: 2 of 2 answer");
+    program.stop();
+}
+
+#[test]
+fn whoever_is_asked_is_told_that_the_asker_waits_no_longer() {
+    let program = scene("given_up", &[]);
+    for who in ["slot 1", "the master"] {
+        for what in ["late", "dropped"] {
+            program.line(&format!("{who} is told of {what}: awaited false"));
+        }
+    }
+    for who in ["slot 1", "the master"] {
+        program.line(&format!("{who} holds killed"));
+    }
+    send_signal(program.worker(0).pid, Signal::KILL);
+    for who in ["slot 1", "the master"] {
+        program.line(&format!("{who} is told of killed: awaited false"));
+    }
+    program.stop();
+}
+
+#[test]
+fn whoever_asks_where_nobody_subscribes_is_told_so() {
+    let mut program = Running::start(fixture!("unheard"), &[], &[]);
+    assert_eq!(program.exit_code(), 0, "{:#?}", program.output());
+    program.wait_for_output();
+    let line = program.line("the master: ");
+    assert!(
+        line.contains("request `unheard::Ask` to the master: the master has no branch"),
+        "{line}"
+    );
+    assert!(line.contains("unreachable true"), "{line}");
+    program.line("at once: true");
+    let line = program.line("nobody: ");
+    let unheard = "no reply within 50ms: nobody there had subscribed to it when it came";
+    assert!(line.contains(unheard) && line.contains("timeout true"), "{line}");
+    let line = program.line("a slow one: ");
+    assert!(line.contains("no reply within 50ms [") && line.contains("timeout true"), "{line}");
+}
+
+#[test]
 fn the_master_is_told_at_the_call_that_nobody_is_there() {
     let program = scene("unknown", &[]);
     for what in ["send", "try_send", "slot", "service", "request"] {
@@ -90,6 +136,7 @@ fn without_a_master_a_process_reaches_itself_and_nobody_else() {
     program.line("asks itself: 16");
     assert!(program.line("drops it: ").contains("unanswered true"));
     assert!(program.line("late: ").contains("timeout true"));
+    program.line("it is told: awaited false");
 }
 
 /// The count of messages that came, and of those that were missed.

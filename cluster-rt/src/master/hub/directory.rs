@@ -70,14 +70,17 @@ impl Directory {
         self.lock().members.values().any(|m| m.service == service && m.ready)
     }
 
-    /// The ready worker of a service whose turn it is; one that drains only if there is no other.
-    pub(super) fn next_of(&self, service: u64) -> Option<WorkerId> {
+    /// The ready worker of a service that has the fewest `unanswered` requests, in turn among equals; one that
+    /// drains only if there is no other.
+    pub(super) fn next_of(
+        &self,
+        service: u64,
+        unanswered: impl Fn(WorkerId) -> usize,
+    ) -> Option<WorkerId> {
         let mut state = self.lock();
         let last = state.turns.get(&service).copied();
         let ready = state.members.iter().filter(|(_, m)| m.service == service && m.ready);
-        // Those behind the last one come first, each half in the order of identities.
-        let next = ready.min_by_key(|(id, m)| (m.draining, Some(**id) <= last, **id));
-        let next = next.map(|(&id, _)| id)?;
+        let next = choose(ready.map(|(&id, m)| (id, m.draining, unanswered(id))), last)?;
         state.turns.insert(service, next);
         Some(next)
     }
@@ -87,6 +90,18 @@ impl Directory {
         let state = self.lock();
         state.members.iter().filter(|(_, m)| m.service == service).map(|(&id, _)| id).collect()
     }
+}
+
+/// Whose turn it is among workers, of which each may drain and has some unanswered requests, if `last` had the
+/// last one.
+fn choose(
+    ready: impl Iterator<Item = (WorkerId, bool, usize)>,
+    last: Option<WorkerId>,
+) -> Option<WorkerId> {
+    // Those behind the last one come first, each half in the order of identities.
+    let turn = |id| (Some(id) <= last, id);
+    let next = ready.min_by_key(|&(id, draining, unanswered)| (draining, unanswered, turn(id)));
+    next.map(|(id, ..)| id)
 }
 
 #[cfg(test)]
@@ -122,15 +137,34 @@ mod tests {
     fn the_ready_workers_of_a_service_have_their_turns() {
         let directory = three();
         assert!(!directory.is_served(SERVICE));
-        assert_eq!(directory.next_of(SERVICE), None);
+        assert_eq!(directory.next_of(SERVICE, |_| 0), None);
         directory.set_ready(WorkerId(1));
         directory.set_ready(WorkerId(3));
-        let turns = |directory: &Directory| [(); 3].map(|()| directory.next_of(SERVICE));
+        let turns = |directory: &Directory| [(); 3].map(|()| directory.next_of(SERVICE, |_| 0));
         assert_eq!(turns(&directory), [1, 3, 1].map(|id| Some(WorkerId(id))));
         directory.set_ready(WorkerId(2));
         directory.set_draining(WorkerId(3));
         assert_eq!(turns(&directory), [2, 1, 2].map(|id| Some(WorkerId(id))));
-        assert_eq!(directory.next_of(SERVICE + 1), None);
+        assert_eq!(directory.next_of(SERVICE + 1, |_| 0), None);
         assert_eq!(directory.all_of(SERVICE).len(), 3);
+    }
+    #[test]
+    fn the_fewest_unanswered_requests_come_before_the_turn_and_draining_after_all() {
+        let choose = |ready: &[(u64, bool, usize)], last: u64| {
+            let ready = ready.iter().map(|&(id, draining, n)| (WorkerId(id), draining, n));
+            super::choose(ready, Some(WorkerId(last))).map(|id| id.0)
+        };
+        for (ready, last, chosen) in [
+            (&[(1, false, 1), (2, false, 0), (3, false, 0)][..], 1, Some(2)),
+            (&[(1, false, 1), (2, false, 0), (3, false, 0)], 2, Some(3)),
+            (&[(1, false, 1), (2, false, 0), (3, false, 0)], 3, Some(2)),
+            (&[(1, false, 2), (2, false, 2), (3, false, 2)], 3, Some(1)),
+            (&[(1, false, 9), (2, true, 0)], 1, Some(1)),
+            (&[(1, true, 9), (2, true, 8)], 2, Some(2)),
+            (&[], 1, None),
+        ] {
+            assert_eq!(choose(ready, last), chosen, "{ready:?} after {last}");
+        }
+        assert_eq!(super::choose([(WorkerId(4), false, 0)].into_iter(), None), Some(WorkerId(4)));
     }
 }

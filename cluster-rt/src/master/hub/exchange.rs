@@ -2,20 +2,21 @@
 //!
 //! Does no I/O and takes time as an argument. Routes on bytes; the payload of a message is not looked at.
 //! Whatever a worker sends, the state stays bounded: what waits for a worker as `line` says, the open
-//! requests by `OPEN_REQUESTS_MAX` for each asker.
+//! requests as `requests` does.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Instant,
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use super::{
+    directory::Directory,
+    foreign::Foreign,
+    line::Line,
+    requests::{Asking, Orphans, Requests},
 };
-
-use super::{directory::Directory, foreign::Foreign, line::Line};
 use crate::{
     id::WorkerId,
     mail::{
-        self, Enclosure, Failure, Frame, Head, Kind, OPEN_REQUESTS_MAX, Place, patience::Verdict,
-        pieces::Parcel, run::Run,
+        self, Enclosure, Failure, Frame, Head, Kind, Place, patience::Verdict, pieces::Parcel,
+        run::Run,
     },
     sys::{passing::Passing, scoreboard::Row},
 };
@@ -37,8 +38,7 @@ pub(super) type Local =
 pub(super) struct Exchange {
     directory: Arc<Directory>,
     pub(super) lines: BTreeMap<WorkerId, Line>,
-    /// By asker and number: who is to answer.
-    open: HashMap<(Place, u64), WorkerId>,
+    requests: Requests,
     /// The highest identity that there was.
     newest: WorkerId,
     pub(super) foreign: Foreign,
@@ -56,8 +56,8 @@ impl Exchange {
         Self {
             directory,
             lines: BTreeMap::new(),
-            open: HashMap::new(),
-            newest: MASTER,
+            requests: Requests::default(),
+            newest: WorkerId(0),
             foreign: Foreign::default(),
             local,
         }
@@ -92,13 +92,21 @@ impl Exchange {
             },
             Kind::Reply | Kind::Failed => {
                 // Late, or made up: nobody waits for it.
-                if !self.end_request(to, request, from) {
+                if !self.requests.end((to, request), from) {
                     return Ok(None);
                 }
                 vec![to]
             }
+            Kind::Unheard => {
+                if self.requests.is_awaited((to, request), from) {
+                    self.hint(to, run, now);
+                }
+                return Ok(None);
+            }
             Kind::Abandoned => {
-                self.forget_request(from, request);
+                if let Some(by) = self.requests.abandon((from, request)) {
+                    self.tell_abandoned((from, request), by, now);
+                }
                 return Ok(None);
             }
             Kind::Foreign => {
@@ -152,7 +160,7 @@ impl Exchange {
                 self.directory.in_slot(slot).map(Place::Worker).into_iter().collect()
             }
             Place::Service(service) => {
-                self.directory.next_of(service).map(Place::Worker).into_iter().collect()
+                self.directory.next_of(service, |_| 0).map(Place::Worker).into_iter().collect()
             }
             Place::Workers(service) => {
                 let workers = self.directory.all_of(service).into_iter().map(Place::Worker);
@@ -162,56 +170,26 @@ impl Exchange {
         }
     }
 
+    /// Chooses who is to answer.
     fn begin_request(&mut self, from: Place, to: Place, request: u64) -> Result<Place, Failure> {
-        let receiver = *self.receivers(from, to).first().ok_or(Failure::Gone)?;
-        let of_asker = match from {
-            Place::Worker(asker) => self.lines.get(&asker).map_or(0, |line| line.open),
-            _ => 0,
-        };
-        if of_asker >= OPEN_REQUESTS_MAX {
-            return Err(Failure::TooMany);
-        }
-        match receiver {
-            Place::Worker(worker) if self.lines.get(&worker).is_none_or(|l| l.closed) => {
-                Err(Failure::Gone)
-            }
-            // The master does not die before those who ask it.
-            receiver => {
-                let by = match receiver {
-                    Place::Worker(worker) => worker,
-                    _ => MASTER,
+        let gone = |worker| self.lines.get(&worker).is_none_or(|line| line.closed);
+        let receiver = match to {
+            Place::Service(service) => {
+                // One that is on its way to its end answers nothing, so it would seem to be the idlest.
+                let unanswered = |worker| match gone(worker) {
+                    true => usize::MAX,
+                    false => self.requests.unanswered(worker),
                 };
-                if self.open.insert((from, request), by).is_none() {
-                    self.count_open(from, 1);
-                }
-                Ok(receiver)
+                self.directory.next_of(service, unanswered).map(Place::Worker)
             }
-        }
-    }
-
-    fn end_request(&mut self, asker: Place, request: u64, by: Place) -> bool {
-        let by = match by {
-            Place::Worker(worker) => worker,
-            _ => MASTER,
+            _ => self.receivers(from, to).first().copied(),
         };
-        let known = self.open.get(&(asker, request)) == Some(&by);
-        if known {
-            self.forget_request(asker, request);
-        }
-        known
-    }
-
-    fn forget_request(&mut self, asker: Place, request: u64) {
-        if self.open.remove(&(asker, request)).is_some() {
-            self.count_open(asker, -1);
-        }
-    }
-
-    fn count_open(&mut self, asker: Place, by: isize) {
-        if let Place::Worker(asker) = asker {
-            if let Some(line) = self.lines.get_mut(&asker) {
-                line.open = line.open.saturating_add_signed(by);
-            }
+        // The master does not die before those who ask it.
+        let lives = |place: &Place| !matches!(*place, Place::Worker(worker) if gone(worker));
+        let receiver = receiver.filter(lives).ok_or(Failure::Gone)?;
+        match self.requests.begin((from, request), receiver) {
+            true => Ok(receiver),
+            false => Err(Failure::TooMany),
         }
     }
 
@@ -220,6 +198,27 @@ impl Exchange {
         let bytes = Head::failed(Place::Master, asker, request, failure);
         let Ok(Some(run)) = Run::at_front(&bytes) else { return };
         self.deliver(&run, &Parcel::Small(&bytes), &mut None, vec![asker], now);
+    }
+
+    /// Tells who is to answer that nobody waits for that.
+    fn tell_abandoned(&mut self, (asker, request): Asking, by: Place, now: Instant) {
+        let bytes = Head::abandoned(asker, by, request);
+        if let Ok(Some(run)) = Run::at_front(&bytes) {
+            self.hint(by, &run, now);
+        }
+    }
+
+    /// Tells a process what it can do without.
+    fn hint(&mut self, to: Place, run: &Run<'_>, now: Instant) {
+        match to {
+            Place::Worker(worker) => {
+                if let Some(line) = self.lines.get_mut(&worker) {
+                    line.push_hint(&Parcel::Small(run.bytes));
+                }
+            }
+            // No mailbox of the master's has to have room for it.
+            _ => drop((self.local)(run, &mut None, now)),
+        }
     }
 
     fn deliver(
@@ -256,7 +255,7 @@ impl Exchange {
         let asked = kind == Kind::Request;
         let Some(line) = self.lines.get_mut(&worker).filter(|line| !line.closed) else {
             // Known dead. Its requests have failed with it, unless this one came later.
-            if asked && self.end_request(from, request, receiver) {
+            if asked && self.requests.end((from, request), receiver) {
                 self.bounce(from, request, Failure::Gone, now);
             }
             self.tell_ended(worker, from);
@@ -274,7 +273,7 @@ impl Exchange {
             }
             Verdict::Drop => {
                 line.count_dropped(run.first.name, run.count as u64);
-                if asked && self.end_request(from, request, receiver) {
+                if asked && self.requests.end((from, request), receiver) {
                     self.bounce(from, request, Failure::Dropped, now);
                 }
             }
@@ -306,16 +305,12 @@ impl Exchange {
         for (&other, line) in &mut self.lines {
             line.push_notice(&Parcel::Small(&Head::ended(worker, Place::Worker(other))));
         }
-        let me = Place::Worker(worker);
-        self.open.retain(|(asker, _), _| *asker != me);
-        let orphaned: Vec<(Place, u64)> =
-            self.open.iter().filter(|(_, by)| **by == worker).map(|(&key, _)| key).collect();
-        for (asker, request) in orphaned {
-            self.forget_request(asker, request);
+        let Orphans { asked, abandoned } = self.requests.ended(worker);
+        for (asker, request) in asked {
             self.bounce(asker, request, Failure::Gone, now);
+        }
+        for (asking, by) in abandoned {
+            self.tell_abandoned(asking, by, now);
         }
     }
 }
-
-/// Stands for the master among those who are to answer: workers are numbered from 1.
-const MASTER: WorkerId = WorkerId(0);

@@ -19,6 +19,9 @@ use crate::{
 /// has not asked in good faith.
 const NOTICES_BYTES_MAX: usize = 1024 * 1024;
 
+/// What leaves room for all those that have to arrive.
+const HINTS_BYTES_MAX: usize = NOTICES_BYTES_MAX / 4;
+
 /// Messages by name of which is counted how many were dropped.
 const DROPPED_NAMES_MAX: usize = 256;
 
@@ -32,8 +35,6 @@ pub(super) struct Line {
     dropped: BTreeMap<Box<str>, u64>,
     /// Nothing more can be written to it.
     pub(super) closed: bool,
-    /// How many requests of its own are open.
-    pub(super) open: usize,
     /// Where the worker says that its mailboxes are read from; and what was there at the last look.
     row: &'static Row,
     reads_seen: u64,
@@ -47,7 +48,6 @@ impl Line {
             patience: Patience::default(),
             dropped: BTreeMap::new(),
             closed: false,
-            open: 0,
             row,
             reads_seen: 0,
         }
@@ -91,8 +91,17 @@ impl Line {
 
     /// Takes a short frame of the hub's own, for which there is room however full the line is.
     pub(super) fn push_notice(&mut self, parcel: &Parcel<'_>) {
+        self.push_up_to(NOTICES_BYTES_MAX, parcel);
+    }
+
+    /// Takes one without which nothing goes wrong, if few notices wait.
+    pub(super) fn push_hint(&mut self, parcel: &Parcel<'_>) {
+        self.push_up_to(HINTS_BYTES_MAX, parcel);
+    }
+
+    fn push_up_to(&mut self, most: usize, parcel: &Parcel<'_>) {
         let bytes = self.notices_bytes + parcel.bytes().len();
-        if !self.closed && bytes <= NOTICES_BYTES_MAX {
+        if !self.closed && bytes <= most {
             self.notices_bytes = bytes;
             self.outbox.push(parcel);
         }

@@ -9,6 +9,7 @@ mod exchange;
 mod foreign;
 mod lane;
 mod line;
+mod requests;
 #[cfg(test)]
 mod tests;
 
@@ -80,10 +81,11 @@ pub(super) struct Hub {
 
 impl Hub {
     /// Opens the master's office and starts the thread. `services` are all there are, by the hashes of their
-    /// names.
+    /// names; without a branch nobody is to subscribe in the master.
     pub(super) fn start(
         generation: u32,
         services: Vec<u64>,
+        has_branch: bool,
         tell: impl Fn(Notice) + Send + 'static,
     ) -> io::Result<Self> {
         let wake = Wake::new()?;
@@ -111,6 +113,9 @@ impl Hub {
         let post = Post::new(wake.clone(), express(&carrying, &wake));
         let me = (Place::Master, generation);
         let office = office::open(Office::new(me, reach, post, wake.clone(), &ROW));
+        if !has_branch {
+            office.inbox().desert();
+        }
         let (orders, inbox) = mpsc::channel();
         let bell = wake.clone();
         thread::Builder::new().name("cluster-hub".to_owned()).spawn(move || {

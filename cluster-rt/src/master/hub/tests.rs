@@ -261,6 +261,85 @@ fn a_request_ends_in_one_way() {
 }
 
 #[test]
+fn a_request_to_a_service_is_for_the_worker_with_the_fewest_however_others_end() {
+    let mut scene = Scene::new();
+    [A, B, C].into_iter().for_each(|worker| scene.directory.set_ready(worker));
+    let service = Place::Service(SERVICE);
+    let ask = |scene: &mut Scene, number| {
+        scene.send(Kind::Request, Place::Master, service, number, b"?");
+        let asked = [A, B, C].map(|worker| !scene.take(worker).is_empty());
+        [A, B, C].into_iter().zip(asked).find(|(_, asked)| *asked).map(|(worker, _)| worker)
+    };
+    assert_eq!([0, 1, 2, 3].map(|n| ask(&mut scene, n)), [A, B, C, A].map(Some));
+    // Answered, and dropped.
+    scene.send(Kind::Reply, worker(C), Place::Master, 2, b"!");
+    assert_eq!(ask(&mut scene, 4), Some(C));
+    scene.send(Kind::Failed, worker(B), Place::Master, 1, &[1]);
+    assert_eq!(ask(&mut scene, 5), Some(B));
+    // A has two, of which nobody waits for one: it may be at work on it all the same.
+    scene.send(Kind::Abandoned, Place::Master, Place::Master, 3, b"");
+    assert_eq!(scene.take(A), [(Kind::Abandoned, 3, None)]);
+    assert_eq!([6, 7].map(|n| ask(&mut scene, n)), [C, B].map(Some));
+    scene.send(Kind::Failed, worker(A), Place::Master, 3, &[1]);
+    assert_eq!(ask(&mut scene, 8), Some(A));
+    // A message has its turn, whoever is busy.
+    scene.send(Kind::Message, Place::Master, service, 0, b"x");
+    assert_eq!((scene.take(A).len(), scene.take(B).len(), scene.take(C).len()), (0, 1, 0));
+    // Who has died takes its count along; who comes has none.
+    scene.directory.remove(B);
+    scene.exchange.ended(B, scene.start);
+    assert_eq!((scene.take(A).len(), scene.take(C).len()), (1, 1), "that B has ended");
+    let new = WorkerId(4);
+    scene.exchange.add(new, scene.row);
+    scene.directory.add(new, 1, SERVICE);
+    scene.directory.set_ready(new);
+    for number in [9, 10] {
+        scene.send(Kind::Request, Place::Master, service, number, b"?");
+    }
+    assert_eq!((scene.take(A).len(), scene.take(C).len(), scene.take(new).len()), (0, 0, 2));
+}
+
+#[test]
+fn who_is_to_answer_is_told_once_that_nobody_waits() {
+    let mut scene = Scene::new();
+    let told = |number| (Kind::Abandoned, number, None);
+    for (number, to) in [(0, worker(B)), (1, worker(B)), (2, Place::Master)] {
+        scene.send(Kind::Request, worker(A), to, number, b"?");
+    }
+    assert_eq!(scene.take(B).len(), 2);
+    for _ in 0..2 {
+        scene.send(Kind::Abandoned, worker(A), Place::Master, 0, b"");
+    }
+    assert_eq!(scene.take(B), [told(0)]);
+    scene.exchange.ended(A, scene.start);
+    assert_eq!(scene.take(B), [(Kind::Ended, 0, None), told(1)]);
+    assert_eq!(scene.master.lock().expect("no panic").last(), Some(&told(2)));
+    // Who has answered is not told.
+    scene.send(Kind::Request, worker(C), worker(B), 0, b"?");
+    assert_eq!(scene.take(B).len(), 1);
+    scene.send(Kind::Reply, worker(B), worker(C), 0, b"!");
+    scene.send(Kind::Abandoned, worker(C), Place::Master, 0, b"");
+    assert_eq!(scene.take(B), []);
+}
+
+#[test]
+fn only_who_waits_is_told_that_nobody_has_subscribed_and_by_whom_it_asked() {
+    let mut scene = Scene::new();
+    let told = |number| (Kind::Unheard, number, None);
+    scene.send(Kind::Request, worker(A), worker(B), 0, b"?");
+    scene.send(Kind::Request, Place::Master, worker(B), 1, b"?");
+    for (by, to, number) in [(B, worker(A), 0), (C, worker(A), 0), (B, worker(A), 1)] {
+        scene.send(Kind::Unheard, worker(by), to, number, b"");
+    }
+    assert_eq!(scene.take(A), [told(0)]);
+    scene.send(Kind::Unheard, worker(B), Place::Master, 1, b"");
+    assert_eq!(*scene.master.lock().expect("no panic"), [told(1)]);
+    // Nor is it over.
+    scene.send(Kind::Reply, worker(B), worker(A), 0, b"!");
+    assert_eq!(scene.take(A), [(Kind::Reply, 0, Some(b'!'))]);
+}
+
+#[test]
 fn whoever_sends_to_a_worker_that_has_ended_is_told_and_to_one_that_is_yet_to_be_is_not() {
     let mut scene = Scene::new();
     scene.exchange.ended(B, scene.start);
