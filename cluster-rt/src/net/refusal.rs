@@ -36,6 +36,13 @@ fn remedy(operation: &str, wanted: &Wanted, error: &io::Error) -> &'static str {
     };
     let is_unix = matches!(wanted, Wanted::Unix { .. });
     match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::PermissionDenied, _) if operation == "chown" => {
+            " (to give a file to another user or group takes CAP_CHOWN: start as root, or name those that the \
+             master runs as by `owner` and `group`)"
+        }
+        (io::ErrorKind::InvalidInput, _) if operation == "chown" => {
+            " (there is no such user or group in this container: see /proc/self/uid_map)"
+        }
         (io::ErrorKind::PermissionDenied, _) if port != 0 && port < 1024 => {
             " (a port under 1024 needs CAP_NET_BIND_SERVICE)"
         }
@@ -108,6 +115,11 @@ mod tests {
         assert_eq!(
             message("bind", &unix, libc::ENOENT),
             "bind /run/app.sock: entity not found (the directory has to be there)"
+        );
+        assert_eq!(
+            message("chown", &unix, libc::EPERM),
+            "chown /run/app.sock: permission denied (to give a file to another user or group takes \
+             CAP_CHOWN: start as root, or name those that the master runs as by `owner` and `group`)"
         );
         let which = "http".into();
         let inherited = Wanted::Inherited { which, kind: crate::wire::Kind::Tcp };
