@@ -17,7 +17,7 @@ mod axum;
 mod tonic;
 
 #[cfg(feature = "axum")]
-pub use self::axum::WithConnectInfo;
+pub use self::axum::{UnixConnectInfo, WithConnectInfo};
 pub use self::{
     incoming::Incoming,
     options::{ListenOptions, WhenFull},

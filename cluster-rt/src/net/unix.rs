@@ -11,6 +11,7 @@ use tokio::net::unix::SocketAddr;
 use super::{
     acceptor::{Accepted, Acceptor},
     bind::{self, Bound, How},
+    incoming::Incoming,
     options::ListenOptions,
     stream::UnixStream,
 };
@@ -115,6 +116,12 @@ impl UnixListener {
     /// As for [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
         self.acceptor.poll_accept(cx).map(|accepted| stream_of(accepted?))
+    }
+
+    /// A stream of the connections, which ends when this worker drains.
+    pub fn incoming(self) -> Incoming<Self> {
+        let draining = self.acceptor.worker.drain.draining();
+        Incoming::new(self, draining)
     }
 
     /// The absolute path; empty for an inherited socket that has none.
