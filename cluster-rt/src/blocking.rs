@@ -23,7 +23,7 @@
 //! `grace`. Messages are sent with [`Sending::wait`](crate::Sending::wait).
 
 use std::{
-    fmt,
+    fmt::{self, Debug},
     future::Future,
     io::{self, Read, Write},
     net::{SocketAddr, ToSocketAddrs},
@@ -51,6 +51,7 @@ use crate::{
     net::{
         ConnGuard, ListenOptions,
         bind::{self, Bound, How},
+        resolve::{no_address, resolve_here},
     },
     sys::{
         socket,
@@ -100,7 +101,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// As for [`cluster::TcpListener::bind`](crate::TcpListener::bind).
-    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+    pub fn bind<A: ToSocketAddrs + Debug>(addr: A) -> io::Result<Self> {
         Self::bind_with(addr, &ListenOptions::new())
     }
 
@@ -108,19 +109,21 @@ impl TcpListener {
     ///
     /// # Errors
     /// As for [`bind`](Self::bind).
-    pub fn bind_with<A: ToSocketAddrs>(addr: A, options: &ListenOptions) -> io::Result<Self> {
+    pub fn bind_with<A: ToSocketAddrs + Debug>(
+        addr: A,
+        options: &ListenOptions,
+    ) -> io::Result<Self> {
         let worker = current("blocking::TcpListener::bind")?;
+        let (asked, addresses) = resolve_here(&addr)?;
         let mut last = None;
-        for addr in addr.to_socket_addrs()? {
+        for addr in addresses {
             let wanted = Wanted::Tcp { addr, nth: 0 };
             match ready(bind::bind(worker, wanted, options, How::Block)) {
                 Ok(bound) => return Self::new(worker, bound, options),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "bind: the name has no address")
-        }))
+        Err(last.unwrap_or_else(|| no_address(&asked)))
     }
 
     fn new(worker: &'static Current, bound: Bound, options: &ListenOptions) -> io::Result<Self> {

@@ -6,6 +6,7 @@ mod incoming;
 mod options;
 mod peek;
 mod refusal;
+pub(crate) mod resolve;
 mod stream;
 mod tcp;
 mod udp;

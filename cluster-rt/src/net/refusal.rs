@@ -25,8 +25,10 @@ pub(super) fn no_answer(operation: &str, what: &str) -> io::Error {
 /// The error of `operation` for what was wanted.
 pub(super) fn refused(operation: &str, wanted: &Wanted, error: io::Error) -> io::Error {
     let remedy = remedy(operation, wanted, &error);
+    // The kind's words, since the system's end in a number that says nothing more.
+    let cause = error.kind().to_string();
     let (operation, what) = (operation.to_owned(), wanted_words(wanted));
-    io::Error::new(error.kind(), BindError { operation, what, remedy, error })
+    io::Error::new(error.kind(), BindError { operation, what, cause, remedy, error })
 }
 
 fn remedy(operation: &str, wanted: &Wanted, error: &io::Error) -> &'static str {
@@ -68,18 +70,19 @@ fn remedy(operation: &str, wanted: &Wanted, error: &io::Error) -> &'static str {
 }
 
 #[derive(Debug)]
-struct BindError {
-    operation: String,
-    what: String,
-    remedy: &'static str,
-    error: io::Error,
+pub(super) struct BindError {
+    pub(super) operation: String,
+    pub(super) what: String,
+    pub(super) cause: String,
+    /// In parentheses, after a space; or nothing.
+    pub(super) remedy: &'static str,
+    pub(super) error: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, what, remedy, error } = self;
-        // The kind's words, since the system's end in a number that says nothing more.
-        write!(f, "{operation} {what}: {}{remedy}", error.kind())
+        let Self { operation, what, cause, remedy, .. } = self;
+        write!(f, "{operation} {what}: {cause}{remedy}")
     }
 }
 

@@ -3,18 +3,20 @@
 //! This file is the face; `acceptor` takes connections, `bind` asks the master.
 
 use std::{
-    fmt, io,
+    fmt::{self, Debug},
+    io,
     net::SocketAddr,
     task::{Context, Poll},
 };
 
-use tokio::net::{ToSocketAddrs, lookup_host};
+use tokio::net::ToSocketAddrs;
 
 use super::{
     acceptor::{Accepted, Acceptor},
     bind::{self, Bound, How},
     incoming::Incoming,
     options::ListenOptions,
+    resolve::{no_address, resolve},
     stream::TcpStream,
 };
 use crate::{
@@ -50,6 +52,9 @@ impl TcpListener {
     ///
     /// With port 0 the system chooses; the n-th bind of port 0 is the same port in every worker.
     ///
+    /// What stands for addresses to tokio can always be printed, so that an error names it; code that is generic
+    /// over it has to say `Debug` too.
+    ///
     /// # Errors
     /// Those of the plain calls `socket`, `bind` and `listen` in the master, of the same
     /// [`ErrorKind`](io::ErrorKind), with the address and the remedy in the message. A second listener
@@ -58,7 +63,7 @@ impl TcpListener {
     ///
     /// # Cancel safety
     /// Dropping the future can leave the address bound for this worker until the worker ends.
-    pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+    pub async fn bind<A: ToSocketAddrs + Debug>(addr: A) -> io::Result<Self> {
         Self::bind_with(addr, &ListenOptions::new()).await
     }
 
@@ -69,18 +74,20 @@ impl TcpListener {
     ///
     /// # Cancel safety
     /// As for [`bind`](Self::bind).
-    pub async fn bind_with<A: ToSocketAddrs>(addr: A, options: &ListenOptions) -> io::Result<Self> {
+    pub async fn bind_with<A: ToSocketAddrs + Debug>(
+        addr: A,
+        options: &ListenOptions,
+    ) -> io::Result<Self> {
         let worker = current("TcpListener::bind")?;
+        let (asked, addresses) = resolve(addr).await?;
         let mut last = None;
-        for addr in lookup_host(addr).await? {
+        for addr in addresses {
             match bind::bind(worker, Wanted::Tcp { addr, nth: 0 }, options, How::Await).await {
                 Ok(bound) => return Self::new(worker, bound, options),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "bind: the name has no address")
-        }))
+        Err(last.unwrap_or_else(|| no_address(&asked)))
     }
 
     /// A listener on a socket that the program was started with, shared as one that was bound.

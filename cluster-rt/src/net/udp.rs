@@ -1,12 +1,18 @@
 //! `UdpSocket`: one address, read by all workers of the cluster.
 
-use std::{fmt, io, net::SocketAddr, ops::Deref};
+use std::{
+    fmt::{self, Debug},
+    io,
+    net::SocketAddr,
+    ops::Deref,
+};
 
-use tokio::net::{ToSocketAddrs, lookup_host};
+use tokio::net::ToSocketAddrs;
 
 use super::{
     bind::{self, Bound, How},
     options::ListenOptions,
+    resolve::{no_address, resolve},
 };
 use crate::{
     endpoint::{Endpoint, Inherited},
@@ -47,7 +53,7 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     /// Dropping the future can leave the address bound for this worker until the worker ends.
-    pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+    pub async fn bind<A: ToSocketAddrs + Debug>(addr: A) -> io::Result<Self> {
         Self::bind_with(addr, &ListenOptions::new()).await
     }
 
@@ -59,18 +65,20 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     /// As for [`bind`](Self::bind).
-    pub async fn bind_with<A: ToSocketAddrs>(addr: A, options: &ListenOptions) -> io::Result<Self> {
+    pub async fn bind_with<A: ToSocketAddrs + Debug>(
+        addr: A,
+        options: &ListenOptions,
+    ) -> io::Result<Self> {
         let worker = current("UdpSocket::bind")?;
+        let (asked, addresses) = resolve(addr).await?;
         let mut last = None;
-        for addr in lookup_host(addr).await? {
+        for addr in addresses {
             match bind::bind(worker, Wanted::Udp { addr, nth: 0 }, options, How::Await).await {
                 Ok(bound) => return Self::new(worker, bound),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "bind: the name has no address")
-        }))
+        Err(last.unwrap_or_else(|| no_address(&asked)))
     }
 
     /// A socket that the program was started with, shared as one that was bound.
