@@ -188,6 +188,9 @@ impl ListenOptions {
     /// Takes this socket, if the program was started with it, and binds the address only if not: one
     /// program then runs with and without socket activation. Without an address it is
     /// [`TcpListener::inherited`](crate::TcpListener::inherited).
+    ///
+    /// A socket of a service manager's that nobody has taken when every service is up is a warning, with the names
+    /// that were asked for in vain.
     pub fn inherited(mut self, which: impl Into<Inherited>) -> Self {
         self.inherited = Some(which.into());
         self

@@ -404,6 +404,12 @@ fn an_exclusive_listener_is_one_workers_and_reuse_port_each_ones_own() {
 
 /// Starts the program with a socket as its descriptor 3, and what a service manager says of it.
 fn activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
+    let program = start_activated(arguments, socket, variables);
+    program.lines("slot ", 2);
+    program
+}
+
+fn start_activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
     // The shell moves what is its standard input here, so that no code runs between fork and exec.
     let script = format!("exec 3<&0 </dev/null; {variables} exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -411,9 +417,7 @@ fn activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
     command.stdin(std::process::Stdio::from(socket));
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     command.process_group(0);
-    let program = Running::start_as_is(command);
-    program.lines("slot ", 2);
-    program
+    Running::start_as_is(command)
 }
 
 const NAMED: &str = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http";
@@ -481,6 +485,34 @@ fn the_address_is_bound_where_no_socket_was_there() {
     assert_eq!(program.address(), address);
     by_both(|| answered(get(address, "/")));
     program.stop();
+}
+
+#[test]
+fn a_socket_that_was_there_and_that_nobody_takes_is_told() {
+    // Two names for one socket; and in one process as well as with workers.
+    let two = "exec 4<&3; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=https:http";
+    let alone = format!("{two} CLUSTER_WORKERS=0");
+    for variables in [two, &alone] {
+        for (inherited, untaken, asked) in [
+            ("inherited=http", 1, "no other name was asked for"),
+            ("inherited=4", 1, "no other name was asked for"),
+            ("inherited=web", 2, "asked for: \"web\""),
+        ] {
+            let arguments = ["tcp", "127.0.0.1:0", inherited];
+            let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = socket.local_addr().expect("bound");
+            let mut program = start_activated(&arguments, socket.into(), variables);
+            program.line(&format!(
+                "LISTEN_FDS: \"https\" (descriptor 3, {address}) is used by nobody; {asked}"
+            ));
+            program.signal(Signal::TERM);
+            assert_eq!(program.exit_code(), 0);
+            program.wait_for_output();
+            let said = program.output();
+            let told = said.iter().filter(|line| line.contains("LISTEN_FDS: ")).count();
+            assert_eq!(told, untaken, "{said:#?}");
+        }
+    }
 }
 
 /// The same without a master.

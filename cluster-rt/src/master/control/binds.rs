@@ -148,6 +148,14 @@ impl Control {
         self.parts.supervisor.splits().swap_remove(service).slots
     }
 
+    /// Warns once of sockets that a service manager has opened and that nobody serves.
+    pub(super) fn tell_untaken(&mut self) {
+        if !self.untaken_told && self.parts.supervisor.has_started() {
+            self.untaken_told = true;
+            self.listeners.untaken().into_iter().for_each(|text| self.parts.report.warn(text));
+        }
+    }
+
     /// The worker takes connections from the listener from now on.
     pub(super) fn admit(&mut self, worker: WorkerId, listener: ListenerId) {
         let Some(handle) = self.parts.workers.by_id.get(&worker) else { return };
