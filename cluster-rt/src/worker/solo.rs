@@ -167,6 +167,10 @@ fn supervise(
         if current.drain.take_stop_asked() {
             asked.get_or_insert(now);
         }
+        if asked.is_some() {
+            // Before the drain, with which this process may end before this comes round again.
+            manager.as_mut().and_then(|manager| manager.tell(current, true));
+        }
         if asked.is_some_and(|at| now.duration_since(at) >= stop_delay) && current.drain.begin() {
             draining = Some(now);
         }
