@@ -51,6 +51,7 @@ use crate::{
     net::{
         ConnGuard, ListenOptions,
         bind::{self, Bound, How},
+        resolve::{no_address, resolve_here},
     },
     sys::{
         socket,
@@ -110,17 +111,16 @@ impl TcpListener {
     /// As for [`bind`](Self::bind).
     pub fn bind_with<A: ToSocketAddrs>(addr: A, options: &ListenOptions) -> io::Result<Self> {
         let worker = current("blocking::TcpListener::bind")?;
+        let addresses = resolve_here(&addr)?;
         let mut last = None;
-        for addr in addr.to_socket_addrs()? {
+        for addr in addresses {
             let wanted = Wanted::Tcp { addr, nth: 0 };
             match ready(bind::bind(worker, wanted, options, How::Block)) {
                 Ok(bound) => return Self::new(worker, bound, options),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "bind: the name has no address")
-        }))
+        Err(last.unwrap_or_else(no_address))
     }
 
     fn new(worker: &'static Current, bound: Bound, options: &ListenOptions) -> io::Result<Self> {

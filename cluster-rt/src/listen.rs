@@ -11,7 +11,7 @@ use crate::{
     sys::{
         inherited::AtStart,
         socket::{self, Group, ListenError, Listening},
-        unix::{self, SocketFile},
+        unix::{self, Access, SocketFile},
     },
     wire::{BindOptions, BindRefused, Kind, Wanted},
 };
@@ -81,7 +81,8 @@ fn udp(made: Result<OwnedFd, ListenError>) -> Result<Made, BindRefused> {
 }
 
 fn local(path: &Path, options: &BindOptions) -> Result<Made, BindRefused> {
-    let (socket, file) = unix::listen(path, options.mode, options.backlog).map_err(failed)?;
+    let access = Access { mode: options.mode, owner: options.owner };
+    let (socket, file) = unix::listen(path, access, options.backlog).map_err(failed)?;
     Ok(Made { socket, endpoint: Endpoint::Unix(path.to_owned()), file: Some(file) })
 }
 

@@ -172,8 +172,17 @@ pub(crate) struct BindOptions {
     pub(crate) close_excess: bool,
     /// The permissions of a Unix socket's file.
     pub(crate) mode: Option<u32>,
+    /// Whose that file is.
+    pub(crate) owner: Owner,
     /// How first bytes are looked at, with `Schedule::ByKey`; `None` for the defaults.
     pub(crate) peek: Option<Peeking>,
+}
+
+/// Whose a file is, in the kernel's numbers; `None` for whoever would have it otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
 }
 
 /// What one worker takes on one listener.
@@ -262,6 +271,7 @@ mod tests {
                     limits: Limits { connections: None, waiting: 64 },
                     close_excess: false,
                     mode: Some(0o660),
+                    owner: Owner { uid: Some(33), gid: None },
                     peek: Some(Peeking::default()),
                 },
             },

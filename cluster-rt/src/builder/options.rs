@@ -168,7 +168,8 @@ impl<T: 'static> Builder<T> {
     /// the sockets and needs to be root. Default: whoever started the program.
     ///
     /// Its supplementary groups are taken on as well, and its group unless [`group`](Self::group) says
-    /// another.
+    /// another. Files of Unix sockets belong to them, unless
+    /// [`ListenOptions::owner`](crate::net::ListenOptions::owner) says another.
     pub fn user(mut self, name_or_uid: impl Into<String>) -> Self {
         let user = name_or_uid.into();
         if user.is_empty() {

@@ -124,6 +124,8 @@ pub(super) struct Control {
     reaped: BTreeMap<WorkerId, reaped::Reaped>,
     /// The dispatcher has closed everything: nothing is dispatched any more.
     dispatch_over: bool,
+    /// Sockets of a service manager that nobody took have been told.
+    untaken_told: bool,
     /// Who waits for what.
     orders: Orders,
     tally: Stopped,
@@ -164,6 +166,7 @@ impl Control {
             leaving: BTreeMap::new(),
             reaped: BTreeMap::new(),
             dispatch_over: false,
+            untaken_told: false,
             orders: Orders::default(),
             tally: Stopped::nothing(),
             failures: Vec::new(),
@@ -187,6 +190,7 @@ impl Control {
             self.announce_overdue();
             self.feed(Input::Tick);
             self.look_after_manager();
+            self.tell_untaken();
         }
     }
 

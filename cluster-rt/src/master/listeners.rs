@@ -93,6 +93,11 @@ impl Listeners {
         Self { by_id: BTreeMap::new(), next: 0, at_start, closed: false }
     }
 
+    /// What is to be told of sockets that were there at the start and that nobody has asked for.
+    pub(super) fn untaken(&self) -> Vec<String> {
+        self.at_start.untaken()
+    }
+
     /// Binds what is wanted, or finds it bound.
     pub(super) fn open(
         &mut self,

@@ -6,6 +6,7 @@ mod incoming;
 mod options;
 mod peek;
 mod refusal;
+pub(crate) mod resolve;
 mod stream;
 mod tcp;
 mod udp;
@@ -17,7 +18,7 @@ mod axum;
 mod tonic;
 
 #[cfg(feature = "axum")]
-pub use self::axum::WithConnectInfo;
+pub use self::axum::{UnixConnectInfo, WithConnectInfo};
 pub use self::{
     incoming::Incoming,
     options::{ListenOptions, WhenFull},

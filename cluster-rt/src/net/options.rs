@@ -2,13 +2,14 @@
 //!
 //! Plain values; what they mean to the kernel is decided where the socket is made.
 
-use std::io;
+use std::{io, path::Path};
 
 use super::peek::PeekOptions;
 use crate::{
     endpoint::{Inherited, Schedule},
     handoff::WAITING_MAX,
-    wire::{BindOptions, Limits},
+    sys::credentials::{group_id, owner_id},
+    wire::{BindOptions, Limits, Owner},
 };
 
 /// Connections that the kernel completes and keeps while nobody accepts; it lowers this to
@@ -40,8 +41,8 @@ pub enum WhenFull {
 /// # }
 /// ```
 ///
-/// Every worker binds, and the socket is one. `v6only` and `mode` are those of the worker that binds first, of the
-/// backlogs the largest counts, and the limits are each worker's own. Schedule, `peek` and `when_full` are the same
+/// Every worker binds, and the socket is one. `v6only`, `mode`, `owner` and `group` are those of the worker that binds
+/// first, of the backlogs the largest counts, and the limits are each worker's own. Schedule, `peek` and `when_full` are the same
 /// for all workers: those of the newest generation of which one accepts, so that a reload changes them once its first
 /// newcomer has stood its trial, and a reload that fails changes them back. Only to and from
 /// [`Shared`](Schedule::Shared) and [`Kernel`](Schedule::Kernel), which take other sockets, a schedule does not change
@@ -55,6 +56,10 @@ pub struct ListenOptions {
     waiting: u64,
     when_full: WhenFull,
     mode: Option<u32>,
+    owner: Option<String>,
+    group: Option<String>,
+    /// The numbers of those two, once they are found.
+    ids: Owner,
     peek: Option<PeekOptions>,
     pub(crate) inherited: Option<Inherited>,
     pub(crate) exclusive: bool,
@@ -78,6 +83,9 @@ impl ListenOptions {
             waiting: WAITING_MAX,
             when_full: WhenFull::Wait,
             mode: None,
+            owner: None,
+            group: None,
+            ids: Owner::default(),
             peek: None,
             inherited: None,
             exclusive: false,
@@ -138,6 +146,38 @@ impl ListenOptions {
         self
     }
 
+    /// The user that a Unix socket's file belongs to, by name or number, from before anybody can connect.
+    /// Default: the user that the cluster's workers run as (`user` of [`cluster::main`](macro@crate::main),
+    /// [`Builder::user`](crate::Builder::user)), else whoever started the program. With others than Unix
+    /// sockets it has no effect.
+    ///
+    /// ```no_run
+    /// use cluster::{UnixListener, net::ListenOptions};
+    ///
+    /// # async fn bind() -> std::io::Result<()> {
+    /// // For nginx, which runs in that group, and for nobody else.
+    /// let options = ListenOptions::new().group("www-data").mode(0o660);
+    /// let listener = UnixListener::bind_with("/run/app.sock", &options).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A bind is an error of the kind `InvalidInput` if there is no such user, and `PermissionDenied` if the master
+    /// may not give files away, for which it needs CAP_CHOWN, as root has it.
+    #[doc(alias = "chown")]
+    pub fn owner(mut self, name_or_uid: impl Into<String>) -> Self {
+        self.owner = Some(name_or_uid.into());
+        self
+    }
+
+    /// The group that a Unix socket's file belongs to, as [`owner`](Self::owner). Default: the group that the
+    /// cluster's workers run as, else the one that the system gives to new files there. Without CAP_CHOWN the master
+    /// may give a file of its own to a group that it is in.
+    pub fn group(mut self, name_or_gid: impl Into<String>) -> Self {
+        self.group = Some(name_or_gid.into());
+        self
+    }
+
     /// How long and how far first bytes are looked at, with [`Schedule::ByKey`]; with others it has no effect.
     /// Default: [`PeekOptions::new`].
     pub fn peek(mut self, peek: PeekOptions) -> Self {
@@ -148,6 +188,9 @@ impl ListenOptions {
     /// Takes this socket, if the program was started with it, and binds the address only if not: one
     /// program then runs with and without socket activation. Without an address it is
     /// [`TcpListener::inherited`](crate::TcpListener::inherited).
+    ///
+    /// A socket of a service manager's that nobody has taken when every service is up is a warning, with the names
+    /// that were asked for in vain.
     pub fn inherited(mut self, which: impl Into<Inherited>) -> Self {
         self.inherited = Some(which.into());
         self
@@ -180,6 +223,29 @@ impl ListenOptions {
         self.peek.as_ref().map_or(Ok(()), PeekOptions::check)
     }
 
+    /// The same with the numbers of owner and group, for a socket at `path`. Whether there is such a user may be a
+    /// service's to say, so that a thread of its own waits for that.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub(super) async fn with_ids(&self, path: &Path) -> io::Result<Self> {
+        let mut options = self.clone();
+        let (owner, group) = (self.owner.clone(), self.group.clone());
+        if owner.is_some() || group.is_some() {
+            let find = move || {
+                let uid = owner.as_deref().map(owner_id).transpose()?;
+                let gid = group.as_deref().map(group_id).transpose()?;
+                Ok(Owner { uid, gid })
+            };
+            let found: Result<Owner, String> = tokio::task::spawn_blocking(find).await?;
+            options.ids = found.map_err(|what| {
+                let text = format!("bind {}: {what}", path.display());
+                io::Error::new(io::ErrorKind::InvalidInput, text)
+            })?;
+        }
+        Ok(options)
+    }
+
     /// As they are told to the master.
     pub(crate) fn told(&self) -> BindOptions {
         BindOptions {
@@ -189,6 +255,7 @@ impl ListenOptions {
             limits: Limits { connections: self.connections, waiting: self.waiting },
             close_excess: self.when_full == WhenFull::Close,
             mode: self.mode,
+            owner: self.ids,
             peek: self.peek.as_ref().map(PeekOptions::told),
         }
     }

@@ -25,8 +25,10 @@ pub(super) fn no_answer(operation: &str, what: &str) -> io::Error {
 /// The error of `operation` for what was wanted.
 pub(super) fn refused(operation: &str, wanted: &Wanted, error: io::Error) -> io::Error {
     let remedy = remedy(operation, wanted, &error);
+    // The kind's words, since the system's end in a number that says nothing more.
+    let cause = error.kind().to_string();
     let (operation, what) = (operation.to_owned(), wanted_words(wanted));
-    io::Error::new(error.kind(), BindError { operation, what, remedy, error })
+    io::Error::new(error.kind(), BindError { operation, what, cause, remedy, error })
 }
 
 fn remedy(operation: &str, wanted: &Wanted, error: &io::Error) -> &'static str {
@@ -36,6 +38,13 @@ fn remedy(operation: &str, wanted: &Wanted, error: &io::Error) -> &'static str {
     };
     let is_unix = matches!(wanted, Wanted::Unix { .. });
     match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::PermissionDenied, _) if operation == "chown" => {
+            " (to give a file to another user or group takes CAP_CHOWN: start as root, or name those that the \
+             master runs as by `owner` and `group`)"
+        }
+        (io::ErrorKind::InvalidInput, _) if operation == "chown" => {
+            " (there is no such user or group in this container: see /proc/self/uid_map)"
+        }
         (io::ErrorKind::PermissionDenied, _) if port != 0 && port < 1024 => {
             " (a port under 1024 needs CAP_NET_BIND_SERVICE)"
         }
@@ -60,18 +69,19 @@ fn remedy(operation: &str, wanted: &Wanted, error: &io::Error) -> &'static str {
     }
 }
 
-struct BindError {
-    operation: String,
-    what: String,
-    remedy: &'static str,
-    error: io::Error,
+pub(super) struct BindError {
+    pub(super) operation: String,
+    pub(super) what: String,
+    pub(super) cause: String,
+    /// In parentheses, after a space; or nothing.
+    pub(super) remedy: &'static str,
+    pub(super) error: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, what, remedy, error } = self;
-        // The kind's words, since the system's end in a number that says nothing more.
-        write!(f, "{operation} {what}: {}{remedy}", error.kind())
+        let Self { operation, what, cause, remedy, .. } = self;
+        write!(f, "{operation} {what}: {cause}{remedy}")
     }
 }
 
@@ -114,6 +124,11 @@ mod tests {
         assert_eq!(
             message("bind", &unix, libc::ENOENT),
             "bind /run/app.sock: entity not found (the directory has to be there)"
+        );
+        assert_eq!(
+            message("chown", &unix, libc::EPERM),
+            "chown /run/app.sock: permission denied (to give a file to another user or group takes \
+             CAP_CHOWN: start as root, or name those that the master runs as by `owner` and `group`)"
         );
         let which = "http".into();
         let inherited = Wanted::Inherited { which, kind: crate::wire::Kind::Tcp };

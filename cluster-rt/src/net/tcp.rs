@@ -8,13 +8,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::net::{ToSocketAddrs, lookup_host};
+use tokio::net::ToSocketAddrs;
 
 use super::{
     acceptor::{Accepted, Acceptor},
     bind::{self, Bound, How},
     incoming::Incoming,
     options::ListenOptions,
+    resolve::{no_address, resolve},
     stream::TcpStream,
 };
 use crate::{
@@ -71,16 +72,15 @@ impl TcpListener {
     /// As for [`bind`](Self::bind).
     pub async fn bind_with<A: ToSocketAddrs>(addr: A, options: &ListenOptions) -> io::Result<Self> {
         let worker = current("TcpListener::bind")?;
+        let addresses = resolve(addr).await?;
         let mut last = None;
-        for addr in lookup_host(addr).await? {
+        for addr in addresses {
             match bind::bind(worker, Wanted::Tcp { addr, nth: 0 }, options, How::Await).await {
                 Ok(bound) => return Self::new(worker, bound, options),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "bind: the name has no address")
-        }))
+        Err(last.unwrap_or_else(no_address))
     }
 
     /// A listener on a socket that the program was started with, shared as one that was bound.

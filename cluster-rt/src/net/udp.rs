@@ -2,11 +2,12 @@
 
 use std::{fmt, io, net::SocketAddr, ops::Deref};
 
-use tokio::net::{ToSocketAddrs, lookup_host};
+use tokio::net::ToSocketAddrs;
 
 use super::{
     bind::{self, Bound, How},
     options::ListenOptions,
+    resolve::{no_address, resolve},
 };
 use crate::{
     endpoint::{Endpoint, Inherited},
@@ -61,16 +62,15 @@ impl UdpSocket {
     /// As for [`bind`](Self::bind).
     pub async fn bind_with<A: ToSocketAddrs>(addr: A, options: &ListenOptions) -> io::Result<Self> {
         let worker = current("UdpSocket::bind")?;
+        let addresses = resolve(addr).await?;
         let mut last = None;
-        for addr in lookup_host(addr).await? {
+        for addr in addresses {
             match bind::bind(worker, Wanted::Udp { addr, nth: 0 }, options, How::Await).await {
                 Ok(bound) => return Self::new(worker, bound),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "bind: the name has no address")
-        }))
+        Err(last.unwrap_or_else(no_address))
     }
 
     /// A socket that the program was started with, shared as one that was bound.

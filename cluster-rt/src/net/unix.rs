@@ -11,6 +11,7 @@ use tokio::net::unix::SocketAddr;
 use super::{
     acceptor::{Accepted, Acceptor},
     bind::{self, Bound, How},
+    incoming::Incoming,
     options::ListenOptions,
     stream::UnixStream,
 };
@@ -25,6 +26,10 @@ use crate::{
 /// The file of a program that has ended without removing it is replaced; where somebody listens, it is
 /// `AddrInUse`. The file is removed at the cluster's stop, if it is still the one that was made. A path may
 /// be longer than the system's limit for socket addresses (108 bytes).
+///
+/// The file belongs to the user and the group that the cluster's workers run as, and permits what the umask
+/// leaves; [`ListenOptions`] has `owner`, `group` and `mode` for others. To connect is to write: who is to
+/// connect needs that permission.
 ///
 /// Schedules are those of [`TcpListener`](crate::TcpListener), but clients have no address, so that
 /// `Sticky` is as `RoundRobin`, and a path has no group, so that `Kernel` is too.
@@ -64,8 +69,9 @@ impl UnixListener {
     pub async fn bind_with(path: impl AsRef<Path>, options: &ListenOptions) -> io::Result<Self> {
         let worker = current("UnixListener::bind")?;
         let path = bind::absolute(path.as_ref().to_owned())?;
-        let bound = bind::bind(worker, Wanted::Unix { path }, options, How::Await).await?;
-        Self::new(worker, bound, options)
+        let options = options.with_ids(&path).await?;
+        let bound = bind::bind(worker, Wanted::Unix { path }, &options, How::Await).await?;
+        Self::new(worker, bound, &options)
     }
 
     /// A listener on a socket that the program was started with, shared as one that was bound.
@@ -110,6 +116,12 @@ impl UnixListener {
     /// As for [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
         self.acceptor.poll_accept(cx).map(|accepted| stream_of(accepted?))
+    }
+
+    /// A stream of the connections, which ends when this worker drains.
+    pub fn incoming(self) -> Incoming<Self> {
+        let draining = self.acceptor.worker.drain.draining();
+        Incoming::new(self, draining)
     }
 
     /// The absolute path; empty for an inherited socket that has none.

@@ -1,4 +1,4 @@
-//! Whom workers run as: the master looks names up, the zygote takes the numbers on.
+//! Whom workers run as: the master looks names up, the zygote takes the numbers on. And whose a file is.
 //!
 //! Two halves with a process boundary between them. Looking up may read files and ask services
 //! (nsswitch.conf(5)), so it is done in the master before it has a thread; taking on is a handful of
@@ -69,7 +69,7 @@ impl Credentials {
 
     /// The numbers alone, whether they can be taken on or not.
     fn find(user: Option<&str>, group: Option<&str>) -> Result<Self, String> {
-        let gid = group.map(find_group).transpose()?;
+        let gid = group.map(group_id).transpose()?;
         if let Some(user) = user {
             return of_user(user, gid);
         }
@@ -156,7 +156,7 @@ fn of_user(user: &str, gid: Option<u32>) -> Result<Credentials, String> {
         entry = looked_up("user", user, User::from_uid(Uid::from_raw(uid)))?;
     }
     let Some(entry) = entry else {
-        let uid = number.ok_or_else(|| unknown("user", user, "/etc/passwd"))?;
+        let uid = number.ok_or_else(|| unknown("user", user, "user", "/etc/passwd"))?;
         let gid = gid.ok_or_else(|| {
             format!(
                 "user = {user:?}: has no entry in /etc/passwd that names its group (say `group` too)"
@@ -171,10 +171,24 @@ fn of_user(user: &str, gid: Option<u32>) -> Result<Credentials, String> {
     Ok(Credentials { uid: entry.uid.as_raw(), gid, groups: raw(&groups) })
 }
 
-fn find_group(group: &str) -> Result<u32, String> {
+/// The number of a file's owner, a name or a number. Blocks, perhaps for a service.
+///
+/// # Errors
+/// A whole message: option, value, cause and remedy.
+pub(crate) fn owner_id(owner: &str) -> Result<u32, String> {
+    let entry = looked_up("owner", owner, User::from_name(owner))?;
+    let uid = entry.map(|entry| entry.uid.as_raw()).or_else(|| id(owner));
+    uid.ok_or_else(|| unknown("owner", owner, "user", "/etc/passwd"))
+}
+
+/// The number of a group, as [`owner_id`].
+///
+/// # Errors
+/// As there.
+pub(crate) fn group_id(group: &str) -> Result<u32, String> {
     let entry = looked_up("group", group, Group::from_name(group))?;
     let gid = entry.map(|entry| entry.gid.as_raw()).or_else(|| id(group));
-    gid.ok_or_else(|| unknown("group", group, "/etc/group"))
+    gid.ok_or_else(|| unknown("group", group, "group", "/etc/group"))
 }
 
 /// A number for a user or group. The largest means "leave it as it is" to setresuid(2).
@@ -197,8 +211,8 @@ fn looked_up<T>(
     }
 }
 
-fn unknown(option: &str, value: &str, file: &str) -> String {
-    format!("{option} = {value:?}: no such {option} (see {file})")
+fn unknown(option: &str, value: &str, what: &str, file: &str) -> String {
+    format!("{option} = {value:?}: no such {what} (see {file})")
 }
 
 fn refused(option: &str, value: &str, how: &str) -> String {
@@ -232,7 +246,12 @@ mod tests {
             Credentials::resolve(None, Some(nobody)),
             Err(format!("group = {nobody:?}: no such group (see /etc/group)"))
         );
+        assert_eq!(
+            owner_id(nobody),
+            Err(format!("owner = {nobody:?}: no such user (see /etc/passwd)"))
+        );
         // It would say "leave it as it is" to the kernel.
+        assert!(owner_id("4294967295").is_err());
         assert!(Credentials::resolve(None, Some("4294967295")).is_err());
         assert!(Credentials::resolve(Some("-1"), None).is_err());
     }
@@ -254,6 +273,9 @@ mod tests {
         assert!(by_name.groups.contains(&0), "{by_name:?}");
         assert_eq!(of_user("0", None), Ok(by_name));
         assert_eq!(of_user("root", Some(7)).map(|found| found.gid), Ok(7));
+        assert_eq!((owner_id("root"), owner_id("0")), (Ok(0), Ok(0)));
+        // A file may be nobody's that has an entry.
+        assert_eq!(owner_id("4000000000"), Ok(4_000_000_000));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::{
@@ -17,7 +18,7 @@ use rustix::{
     net::{AddressFamily, SocketType, sockopt},
 };
 
-use super::socket::set_nonblocking;
+use super::socket::{address_words, set_nonblocking};
 use crate::{endpoint::Inherited, notify, wire::Kind};
 
 /// The first descriptor that a service manager hands over.
@@ -33,13 +34,27 @@ const VARIABLES: [&str; 6] = [
     "NOTIFY_SOCKET",
 ];
 
+/// Names that are remembered because nothing has them. More than a program asks for; and a worker that asks
+/// for others all the time makes nothing grow. A manager's names are at most so long.
+const MISSING_MAX: usize = 16;
+const NAME_BYTES_MAX: usize = 255;
+
 /// What was open when this process started.
 #[derive(Debug, Default)]
 pub(crate) struct AtStart {
     numbers: BTreeSet<RawFd>,
     named: Vec<(String, RawFd)>,
+    asked: Mutex<Asked>,
     /// Who wants to be told of this process.
     pub(crate) notify: notify::Asked,
+}
+
+/// What has been asked for, until that has been told.
+#[derive(Debug, Default)]
+struct Asked {
+    taken: BTreeSet<RawFd>,
+    missing: BTreeSet<String>,
+    told: bool,
 }
 
 impl AtStart {
@@ -54,11 +69,13 @@ impl AtStart {
         if pid.parse() == Ok(std::process::id()) {
             let count: RawFd = count.parse().unwrap_or(0);
             let mut names = names.split(':');
-            for number in (LISTEN_FDS_START..LISTEN_FDS_START.saturating_add(count.clamp(0, 1024)))
-                .filter(|number| numbers.contains(number))
-            {
+            let end = LISTEN_FDS_START.saturating_add(count.clamp(0, 1024));
+            for number in LISTEN_FDS_START..end {
                 // The manager's own word for what has no name.
                 let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
+                if !numbers.contains(&number) {
+                    continue;
+                }
                 named.push((name.to_owned(), number));
                 // The workers get them through the master, and programs that they start not at all.
                 let _ = fcntl_setfd(borrowed(number), FdFlags::CLOEXEC);
@@ -70,7 +87,7 @@ impl AtStart {
             // environment must not be read by other threads while it begins.
             unsafe { std::env::remove_var(name) };
         }
-        Self { numbers, named, notify }
+        Self { numbers, named, asked: Mutex::default(), notify }
     }
 
     /// A copy of the socket, non-blocking, if it is of that kind.
@@ -84,6 +101,7 @@ impl AtStart {
             }
             Inherited::Number(number) => self.numbers.get(number).copied(),
         };
+        self.note(which, number);
         let number = number.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::ENOENT))?;
         let socket = fcntl_dupfd_cloexec(borrowed(number), 3)?;
         if !is_of(&socket, kind) {
@@ -91,6 +109,47 @@ impl AtStart {
         }
         set_nonblocking(&socket)?;
         Ok(socket)
+    }
+
+    fn note(&self, which: &Inherited, found: Option<RawFd>) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match (found, which) {
+            _ if asked.told => {}
+            (Some(number), _) => {
+                asked.taken.insert(number);
+            }
+            (None, Inherited::Name(name)) => {
+                if asked.missing.len() < MISSING_MAX && name.len() <= NAME_BYTES_MAX {
+                    asked.missing.insert(name.clone());
+                }
+            }
+            (None, Inherited::Number(_)) => {}
+        }
+    }
+
+    /// A warning for each socket of the service manager's that nobody has asked for yet, which waits for
+    /// clients and answers none; nothing when that has been told.
+    pub(crate) fn untaken(&self) -> Vec<String> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut asked.told, true) {
+            return Vec::new();
+        }
+        let missing: Vec<String> = asked.missing.iter().map(|name| format!("{name:?}")).collect();
+        let untaken = self.named.iter().filter(|(_, number)| !asked.taken.contains(number));
+        let warning = |(name, number): &(String, RawFd)| {
+            let namesake = self.named.iter().find(|(other, _)| other == name);
+            let what = match namesake.filter(|(_, first)| first != number) {
+                Some((_, first)) => format!("that name is descriptor {first}: ask for the number"),
+                None if missing.is_empty() => "no other name was asked for".to_owned(),
+                None => format!("asked for: {}", missing.join(", ")),
+            };
+            let address = address_words(borrowed(*number));
+            format!(
+                "LISTEN_FDS: {name:?} (descriptor {number}, {address}) is used by nobody; {what}"
+            )
+        };
+        // One that user code has closed meanwhile was used by that.
+        untaken.filter(|(_, number)| is_open(*number)).map(warning).collect()
     }
 }
 
@@ -125,4 +184,53 @@ fn borrowed(number: RawFd) -> BorrowedFd<'static> {
     // call: if user code has closed it since, that call fails, or concerns what was opened in its place,
     // which is then looked at like any other socket. It is never closed here.
     unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, os::fd::AsRawFd};
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_took_is_told_once_with_what_was_asked_for_in_vain() {
+        let sockets: Vec<_> =
+            (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let numbers: Vec<_> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        let names = ["http", "https", "http"].map(str::to_owned);
+        let at_start = || AtStart {
+            numbers: numbers.iter().copied().collect(),
+            named: names.iter().cloned().zip(numbers.iter().copied()).collect(),
+            ..AtStart::default()
+        };
+        let told = |at: usize, what: &str| {
+            let (name, number) = (&names[at], numbers[at]);
+            let address = sockets[at].local_addr().expect("bound");
+            format!(
+                "LISTEN_FDS: {name:?} (descriptor {number}, {address}) is used by nobody; {what}"
+            )
+        };
+        let twin = format!("that name is descriptor {}: ask for the number", numbers[0]);
+        let nothing = "no other name was asked for";
+        assert_eq!(at_start().untaken(), [told(0, nothing), told(1, nothing), told(2, &twin)]);
+
+        let at_start = at_start();
+        at_start.get(&"http".into(), Kind::Tcp).expect("it is there");
+        at_start.get(&"web".into(), Kind::Tcp).expect_err("it is not");
+        at_start.get(&numbers[2].into(), Kind::Tcp).expect("it is there");
+        assert_eq!(at_start.untaken(), [told(1, "asked for: \"web\"")]);
+        assert!(at_start.untaken().is_empty());
+    }
+
+    #[test]
+    fn names_that_nothing_has_are_remembered_within_bounds() {
+        let at_start = AtStart::default();
+        for number in 0..1000 {
+            let name = format!("{number}{}", "x".repeat(number));
+            at_start.get(&name.into(), Kind::Tcp).expect_err("nothing is there");
+        }
+        let asked = at_start.asked.lock().expect("no panic");
+        assert_eq!(asked.missing.len(), MISSING_MAX);
+        assert!(asked.missing.iter().all(|name| name.len() <= NAME_BYTES_MAX));
+    }
 }

@@ -158,6 +158,15 @@ pub(crate) fn local_path(socket: impl AsFd) -> Option<std::path::PathBuf> {
     addr.as_pathname().map(std::path::Path::to_owned)
 }
 
+/// What a socket is bound to, for people; of anything else that it is none.
+pub(crate) fn address_words(fd: impl AsFd) -> String {
+    let Ok(addr) = SockRef::from(&fd).local_addr() else { return "no socket".to_owned() };
+    let inet = addr.as_socket().map(|addr| addr.to_string());
+    let path = || addr.as_pathname().map(|path| path.display().to_string());
+    let name = || Some(format!("@{}", String::from_utf8_lossy(addr.as_abstract_namespace()?)));
+    inet.or_else(path).or_else(name).unwrap_or_else(|| "without an address".to_owned())
+}
+
 /// Whether it is a Unix socket.
 pub(crate) fn is_unix(socket: impl AsFd) -> bool {
     socket_domain(socket) == Ok(AddressFamily::UNIX)

@@ -3,14 +3,16 @@
 //! Never waits for another process: whether somebody listens is asked by a connect that does not block,
 //! and a lock that is held by another start is given up soon. Who binds holds `PATH.lock`, so that two
 //! starts do not both take a stale file for theirs. Paths longer than a socket address are reached
-//! through their directory's descriptor. See `unix(7)`, `flock(2)`.
+//! through their directory's descriptor. Whose the file is and what it permits is changed through a
+//! descriptor of it, since whoever may write in the directory can put something else at the path. See
+//! `unix(7)`, `flock(2)`, `O_PATH` in `open(2)`.
 
 use std::{
     ffi::OsString,
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::fs::{MetadataExt, PermissionsExt},
+        unix::fs::{MetadataExt, PermissionsExt, chown},
     },
     path::{Path, PathBuf},
     thread,
@@ -19,13 +21,15 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, open, openat, statat, unlinkat,
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, open, openat,
+        statat, unlinkat,
     },
     io::Errno,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::socket::{self, ListenError};
+use crate::wire::Owner;
 
 /// A listener's file: which one it is, so that it alone is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,13 @@ pub(crate) struct SocketFile {
     inode: u64,
 }
 
+/// Who may connect: with `None` what the umask leaves, and to the file of whoever made it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Access {
+    pub(crate) mode: Option<u32>,
+    pub(crate) owner: Owner,
+}
+
 /// Another start holds its lock for microseconds: so many tries, this far apart.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
@@ -42,14 +53,15 @@ const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// `sun_path` less its final zero.
 const ADDRESS_MAX: usize = 107;
 
-/// A listening socket at `path`, whose file has `mode` before anybody can connect.
+/// A listening socket at `path`, whose file has owner and mode before anybody can connect, and never
+/// permits more than that.
 ///
 /// # Errors
 /// EADDRINUSE if somebody listens there, if the path is a file that is no socket, or while another
 /// start is at it; otherwise those of the calls.
 pub(crate) fn listen(
     path: &Path,
-    mode: Option<u32>,
+    access: Access,
     backlog: u32,
 ) -> Result<(OwnedFd, SocketFile), ListenError> {
     let failed = |operation| move |error| ListenError { operation, error };
@@ -59,12 +71,14 @@ pub(crate) fn listen(
     let socket =
         Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(failed("socket"))?;
     let address = place.address().map_err(failed("bind"))?;
+    if let Some(mode) = access.mode {
+        // The file is made with the permissions of the socket, less the umask. Where a kernel does
+        // otherwise nothing is lost: nobody connects before it listens.
+        let _ = fchmod(&socket, Mode::from_raw_mode(mode) & Mode::RWXU);
+    }
     socket.bind(&address).map_err(failed("bind"))?;
-    let metadata = std::fs::symlink_metadata(path).map_err(failed("stat"))?;
-    let file = SocketFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
-    let prepared = mode
-        .map_or(Ok(()), |mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)))
-        .map_err(failed("chmod"))
+    let (held, file) = place.made().map_err(failed("stat"))?;
+    let prepared = grant(&held, access)
         .and_then(|()| socket::listen(&socket, backlog).map_err(failed("listen")));
     if let Err(error) = prepared {
         file.remove();
@@ -72,6 +86,29 @@ pub(crate) fn listen(
     }
     drop(lock);
     Ok((socket.into(), file))
+}
+
+/// Gives the file to its owner and permits what it is to permit: the group first and the owner last, so
+/// that this takes no right to change the permissions of another's file.
+fn grant(file: &OwnedFd, Access { mode, owner }: Access) -> Result<(), ListenError> {
+    let failed = |operation| move |error| ListenError { operation, error };
+    let found = fstat(file).map_err(|errno| failed("stat")(errno.into()))?;
+    // What it is already needs no right to change.
+    let uid = owner.uid.filter(|&uid| uid != found.st_uid);
+    let gid = owner.gid.filter(|&gid| gid != found.st_gid);
+    // The calls that take a descriptor refuse one that is open for nothing.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if gid.is_some() {
+        chown(&path, None, gid).map_err(failed("chown"))?;
+    }
+    if let Some(mode) = mode {
+        let permissions = PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, permissions).map_err(failed("chmod"))?;
+    }
+    if uid.is_some() {
+        chown(&path, uid, None).map_err(failed("chown"))?;
+    }
+    Ok(())
 }
 
 impl SocketFile {
@@ -116,6 +153,22 @@ impl Place {
         }
         let directory = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
         SockAddr::unix(Path::new(&directory).join(&self.name))
+    }
+
+    /// The file that was made there just now, held whatever comes to be at the path.
+    ///
+    /// # Errors
+    /// EADDRINUSE if it is something else by now, or goes by another name too, as what somebody has put
+    /// there would.
+    fn made(&self) -> io::Result<(OwnedFd, SocketFile)> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = openat(&self.directory, &self.name, flags, Mode::empty())?;
+        let found = fstat(&held)?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Socket || found.st_nlink != 1 {
+            return Err(Errno::ADDRINUSE.into());
+        }
+        let path = self.path.clone();
+        Ok((held, SocketFile { path, device: found.st_dev, inode: found.st_ino }))
     }
 
     /// Removes a socket on which nobody listens any more.
@@ -198,7 +251,7 @@ mod tests {
     }
 
     fn refused(path: &Path) -> io::ErrorKind {
-        listen(path, None, 16).expect_err("refused").error.kind()
+        listen(path, Access::default(), 16).expect_err("refused").error.kind()
     }
 
     #[test]
@@ -206,8 +259,9 @@ mod tests {
         let directory = directory("stale");
         let path = directory.join("socket");
         drop(UnixListener::bind(&path).expect("bound"));
-        let (socket, file) = listen(&path, Some(0o600), 16).expect("the file was stale");
-        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        let access = Access { mode: Some(0o660), owner: Owner::default() };
+        let (socket, file) = listen(&path, access, 16).expect("the file was stale");
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o660);
         assert_eq!(refused(&path), io::ErrorKind::AddrInUse);
         UnixStream::connect(&path).expect("somebody listens");
         drop(socket);
@@ -224,7 +278,7 @@ mod tests {
         std::fs::write(&path, "text").expect("written");
         assert_eq!(refused(&path), io::ErrorKind::AddrInUse);
         let path = directory.join("socket");
-        let (_socket, file) = listen(&path, None, 16).expect("free");
+        let (_socket, file) = listen(&path, Access::default(), 16).expect("free");
         std::fs::remove_file(&path).expect("removed");
         let _other = UnixListener::bind(&path).expect("another program's");
         file.remove();
@@ -237,7 +291,7 @@ mod tests {
         let directory = directory("long").join("d".repeat(120));
         std::fs::create_dir_all(&directory).expect("a directory");
         let path = directory.join("socket");
-        let (_socket, file) = listen(&path, None, 16).expect("bound");
+        let (_socket, file) = listen(&path, Access::default(), 16).expect("bound");
         assert_eq!(refused(&path), io::ErrorKind::AddrInUse);
         file.remove();
         assert!(!path.exists());
@@ -250,7 +304,7 @@ mod tests {
         let path = directory.join("socket");
         for _ in 0..20 {
             drop(UnixListener::bind(&path).expect("stale"));
-            let start = || listen(&path, None, 16).ok();
+            let start = || listen(&path, Access::default(), 16).ok();
             let won: Vec<_> = thread::scope(|scope| {
                 let starts: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
                 starts.into_iter().filter_map(|s| s.join().expect("no panic")).collect()

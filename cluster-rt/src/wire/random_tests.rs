@@ -127,11 +127,12 @@ fn options() -> impl Strategy<Value = BindOptions> {
             Peeking { bytes, timeout, waiting, close, table }
         },
     );
-    (prop::option::of(schedules), numbers, prop::option::of(peeking)).prop_map(|given| {
-        let (schedule, numbers, peek) = given;
+    let owner = any::<(Option<u32>, Option<u32>)>().prop_map(|(uid, gid)| Owner { uid, gid });
+    (prop::option::of(schedules), numbers, owner, prop::option::of(peeking)).prop_map(|given| {
+        let (schedule, numbers, owner, peek) = given;
         let (backlog, v6only, connections, waiting, close_excess, mode) = numbers;
         let limits = Limits { connections, waiting };
-        BindOptions { schedule, backlog, v6only, limits, close_excess, mode, peek }
+        BindOptions { schedule, backlog, v6only, limits, close_excess, mode, owner, peek }
     })
 }
 

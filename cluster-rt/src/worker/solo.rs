@@ -22,7 +22,7 @@ use super::{
     orders::look_after_drain,
 };
 use crate::{
-    config::Config,
+    config::{Config, LogLevel},
     id::WorkerId,
     notify::{self, Notify},
     sys::{
@@ -80,9 +80,37 @@ impl Manager {
 }
 
 fn complain(error: &io::Error) {
-    let text = format!("cluster: NOTIFY_SOCKET: {error}; the service manager is not told\n");
+    warn(&format!("NOTIFY_SOCKET: {error}; the service manager is not told"));
+}
+
+fn warn(text: &str) {
     // Nobody who could be told reads it then.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(format!("cluster: {text}\n").as_bytes());
+}
+
+/// When to tell of sockets of a service manager that nobody took: a moment after this process serves.
+#[derive(Debug, Default)]
+struct Untaken {
+    at: Option<Instant>,
+    told: bool,
+}
+
+impl Untaken {
+    /// Tells if it is time; when to come back.
+    fn tell(&mut self, current: &Current) -> Option<Instant> {
+        let Backing::Solo { at_start, .. } = &current.backing else { return None };
+        if self.told || !current.serves() {
+            return None;
+        }
+        let now = Instant::now();
+        let at = *self.at.get_or_insert(now + READY_AFTER);
+        if now < at {
+            return Some(at);
+        }
+        self.told = true;
+        at_start.untaken().iter().for_each(|text| warn(text));
+        None
+    }
 }
 
 /// Makes this process the worker of slot 0.
@@ -101,16 +129,17 @@ pub(super) fn start(config: &Config, mut at_start: AtStart) -> io::Result<&'stat
     let current = current::set(Current::new(identity, backing, wake, row, true));
     mail::open_alone(identity, row)?;
     let (stop_delay, grace) = (config.stop_delay, config.grace);
+    let untaken = Untaken { at: None, told: config.log < LogLevel::Warn };
     thread::Builder::new().name("cluster-solo".to_owned()).spawn(move || {
         signal::block_on_this_thread();
-        supervise(current, manager, stop_delay, grace);
+        supervise(current, (manager, untaken), stop_delay, grace);
     })?;
     Ok(current)
 }
 
 fn supervise(
     current: &'static Current,
-    mut manager: Option<Manager>,
+    (mut manager, mut untaken): (Option<Manager>, Untaken),
     stop_delay: Duration,
     grace: Duration,
 ) {
@@ -118,7 +147,7 @@ fn supervise(
     loop {
         let look = asked.map(|_| Instant::now() + LOOK_INTERVAL);
         let tell = manager.as_mut().and_then(|manager| manager.tell(current, asked.is_some()));
-        let next = look.into_iter().chain(tell).min();
+        let next = look.into_iter().chain(tell).chain(untaken.tell(current)).min();
         let _ = poll_until(&mut [PollFd::new(&current.wake, PollFlags::IN)], next);
         current.wake.hush();
         let now = Instant::now();
@@ -140,6 +169,8 @@ fn supervise(
         }
         if asked.is_some() {
             current.stopping.send_replace(true);
+            // Before the drain, with which this process may end before this comes round again.
+            manager.as_mut().and_then(|manager| manager.tell(current, true));
         }
         if asked.is_some_and(|at| now.duration_since(at) >= stop_delay) && current.drain.begin() {
             draining = Some(now);

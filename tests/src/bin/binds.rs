@@ -1,6 +1,7 @@
 //! Workers that bind in a way that the first argument names.
 //!
 //! * `errors ADDRESS...` binds each and says `bind ADDRESS: OUTCOME`.
+//! * `unresolved NAME...` binds each by every face, and says `FACE: OUTCOME`.
 //! * `retry ADDRESS` binds until it works, says `bind ADDRESS: OUTCOME` for the first try, and serves.
 //! * `several ADDRESS...` binds all in turn, says `slot S listener I: ADDRESS`, and serves them.
 //! * `together ADDRESS...` the same with all binds under way at once.
@@ -27,6 +28,7 @@ async fn main() -> io::Result<()> {
     let addresses: Vec<String> = arguments.collect();
     match mode.as_str() {
         "errors" => errors(&addresses).await,
+        "unresolved" => unresolved(&addresses).await,
         "retry" => retry(&addresses[0]).await?,
         "several" => several(&addresses).await?,
         "together" => together(&addresses).await?,
@@ -41,7 +43,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn outcome(bound: &io::Result<TcpListener>) -> String {
+fn outcome<T>(bound: &io::Result<T>) -> String {
     match bound {
         Ok(_) => "ok".to_owned(),
         Err(error) => format!("{:?} ({error})", error.kind()),
@@ -51,6 +53,15 @@ fn outcome(bound: &io::Result<TcpListener>) -> String {
 async fn errors(addresses: &[String]) {
     for address in addresses {
         println!("bind {address}: {}", outcome(&TcpListener::bind(address).await));
+    }
+    cluster::set_ready();
+}
+
+async fn unresolved(names: &[String]) {
+    for name in names {
+        println!("tcp: {}", outcome(&TcpListener::bind(name).await));
+        println!("udp: {}", outcome(&UdpSocket::bind(name).await));
+        println!("blocking: {}", outcome(&cluster::blocking::TcpListener::bind(name)));
     }
     cluster::set_ready();
 }

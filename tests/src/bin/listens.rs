@@ -3,8 +3,8 @@
 //! `tcp ADDRESS`, `unix PATH`, `udp ADDRESS`, or `tcp-inherited`, `unix-inherited`, `udp-inherited` with a
 //! name or number; then any of
 //!
-//! * `schedule=NAME`, `backlog=N`, `v6only=BOOL`, `waiting=N`, `mode=OCTAL`, `inherited=NAME`, `close`,
-//!   `exclusive`, `reuse_port`;
+//! * `schedule=NAME`, `backlog=N`, `v6only=BOOL`, `waiting=N`, `mode=OCTAL`, `owner=USER`, `group=GROUP`,
+//!   `inherited=NAME`, `close`, `exclusive`, `reuse_port`;
 //! * `max=A,B,..`: the most connections, by slot;
 //! * `slow=SLOT:MS`: how long an answer takes there;
 //! * `datagrams=N`: after so many the socket is dropped;
@@ -83,6 +83,8 @@ fn options(given: &Given) -> ListenOptions {
             "v6only" => options.v6only(value.parse().expect("true or false")),
             "waiting" => options.waiting_max(number()),
             "mode" => options.mode(u32::from_str_radix(value, 8).expect("a mode")),
+            "owner" => options.owner(value),
+            "group" => options.group(value),
             "inherited" => options.inherited(which(value)),
             "close" => options.when_full(WhenFull::Close),
             "exclusive" => options.exclusive(true),

@@ -25,9 +25,9 @@ use rustix::{
 const HELLO: [u8; 2] = [0, 5];
 const READY: [u8; 1] = [6];
 /// 127.0.0.1:0, the first of that address, which every worker of `serve` has bound already.
-const BIND_AGAIN: [u8; 39] = [
+const BIND_AGAIN: [u8; 41] = [
     2, 7, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1,
-    0, 0, 1, 0, 0, 64, 0, 0, 0,
+    0, 0, 1, 0, 0, 64, 0, 0, 0, 0, 0,
 ];
 
 /// A program under load, one of whose workers is going to misbehave.

@@ -21,7 +21,7 @@ use std::{
 use cluster_tests::{
     Running, Signal,
     client::{Outcome, Tally, get, get_at},
-    eventually, fixture, send_signal,
+    eventually, fixture, send_signal, skip,
 };
 
 /// A directory of one test's own, which goes with it.
@@ -102,6 +102,115 @@ fn a_unix_sockets_mode_is_as_asked_and_a_live_one_is_in_use() {
     assert!(line.contains("address in use (another program listens there"), "{line}");
     assert_eq!(second.exit_code(), 1);
     assert!(Path::new(&path).exists(), "it is the first one's");
+    program.stop();
+}
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip("only root can give a socket's file to somebody else");
+    }
+    root
+}
+
+const NOBODY: [(&str, &str); 3] =
+    [TWO[0], ("CLUSTER_USER", "nobody"), ("CLUSTER_GROUP", "nogroup")];
+
+/// User, group and permissions of the file.
+fn access(path: &str) -> (u32, u32, u32) {
+    let metadata = fs::metadata(path).expect("there");
+    (metadata.uid(), metadata.gid(), metadata.permissions().mode() & 0o7777)
+}
+
+/// Whether a process of that user and group, and of no other, may connect: to a Unix socket that is to write.
+fn may_connect(path: &str, user: u32, group: u32) -> bool {
+    let mut command = Command::new("test");
+    command.args(["-w", path]).uid(user).gid(group);
+    command.status().expect("coreutils").success()
+}
+
+/// As gunicorn does.
+#[test]
+fn a_unix_sockets_file_belongs_to_whom_the_workers_run_as() {
+    if !is_root() {
+        return;
+    }
+    let directory = Directory::new("workers");
+    let path = directory.socket();
+    let program = Running::start(fixture!("listens"), &["unix", &path, "mode=660"], &NOBODY);
+    program.lines(") ready", 2);
+    assert_eq!(access(&path), (65534, 65534, 0o660));
+    assert!(may_connect(&path, 65534, 1) && may_connect(&path, 1, 65534));
+    assert!(!may_connect(&path, 1, 1));
+    by_both(|| answered(get_at(Path::new(&path), "/")));
+    fs::remove_file(&path).expect("its file");
+    replace(&program, 0);
+    program.line("its file was gone and is there again");
+    assert_eq!(access(&path), (65534, 65534, 0o660));
+    program.stop();
+    assert!(!Path::new(&path).exists(), "it is removed, whoever it belongs to");
+}
+
+#[test]
+fn a_unix_sockets_file_belongs_to_who_is_asked_for() {
+    if !is_root() {
+        return;
+    }
+    let directory = Directory::new("owner");
+    let path = directory.socket();
+    let program = start(&["unix", &path, "mode=620", "owner=nobody", "group=4000000000"]);
+    assert_eq!(access(&path), (65534, 4_000_000_000, 0o620));
+    program.stop();
+    // One of them alone; the other is the workers'.
+    let arguments = ["unix", &path, "mode=600", "owner=0"];
+    let program = Running::start(fixture!("listens"), &arguments, &NOBODY);
+    program.lines(") ready", 2);
+    assert_eq!(access(&path), (0, 65534, 0o600));
+    program.stop();
+}
+
+#[test]
+fn an_owner_that_is_not_there_is_an_error_that_says_so() {
+    let directory = Directory::new("no-owner");
+    let path = directory.socket();
+    let never = [("CLUSTER_WORKERS", "1"), ("CLUSTER_RESPAWN", "never")];
+    for (option, text) in [
+        ("owner=no-such", "owner = \"no-such\": no such user (see /etc/passwd)"),
+        ("group=no-such", "group = \"no-such\": no such group (see /etc/group)"),
+    ] {
+        let arguments = ["unix", &path, option];
+        let mut program = Running::start(fixture!("listens"), &arguments, &never);
+        program.line(&format!("slot 0: bind {path}: {text}"));
+        assert_eq!(program.exit_code(), 1);
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_given_away_is_an_error_that_says_so() {
+    if !is_root() {
+        return;
+    }
+    let start = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-chown", "--inh-caps=-chown", fixture!("listens")]);
+        command.args(arguments).envs(NOBODY).env("CLUSTER_RESPAWN", "never");
+        Running::start_command(command)
+    };
+    let works = Command::new("setpriv").args(["--bounding-set=-chown", "true"]).status();
+    if !works.is_ok_and(|status| status.success()) {
+        return skip("a root without CAP_CHOWN: no `setpriv` that works");
+    }
+    let directory = Directory::new("no-chown");
+    let path = directory.socket();
+    let mut program = start(&["unix", &path]);
+    program.line(&format!("slot 0: chown {path}: permission denied (to give a file to another"));
+    assert_eq!(program.exit_code(), 1);
+    let left: Vec<_> = fs::read_dir(&directory.0).expect("read").collect();
+    assert!(left.is_empty(), "{left:?}");
+    // What it is already takes no capability.
+    let program = start(&["unix", &path, "owner=0", "group=0", "mode=666"]);
+    program.lines(") ready", 2);
+    assert_eq!(access(&path), (0, 0, 0o666));
     program.stop();
 }
 
@@ -264,7 +373,7 @@ fn a_backlog_reaches_the_kernel() {
     let program = start(&["tcp", "127.0.0.1:0", "backlog=7"]);
     let port = program.address().port();
     let listed = Command::new("ss").args(["-Hltn", &format!("sport = :{port}")]).output();
-    let Ok(listed) = listed else { return cluster_tests::skip("the backlog: no `ss` here") };
+    let Ok(listed) = listed else { return skip("the backlog: no `ss` here") };
     let listed = String::from_utf8(listed.stdout).expect("text");
     assert_eq!(listed.split_ascii_whitespace().nth(2), Some("7"), "{listed}");
     program.stop();
@@ -295,6 +404,12 @@ fn an_exclusive_listener_is_one_workers_and_reuse_port_each_ones_own() {
 
 /// Starts the program with a socket as its descriptor 3, and what a service manager says of it.
 fn activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
+    let program = start_activated(arguments, socket, variables);
+    program.lines("slot ", 2);
+    program
+}
+
+fn start_activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
     // The shell moves what is its standard input here, so that no code runs between fork and exec.
     let script = format!("exec 3<&0 </dev/null; {variables} exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -302,9 +417,7 @@ fn activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
     command.stdin(std::process::Stdio::from(socket));
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     command.process_group(0);
-    let program = Running::start_as_is(command);
-    program.lines("slot ", 2);
-    program
+    Running::start_as_is(command)
 }
 
 const NAMED: &str = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http";
@@ -372,6 +485,34 @@ fn the_address_is_bound_where_no_socket_was_there() {
     assert_eq!(program.address(), address);
     by_both(|| answered(get(address, "/")));
     program.stop();
+}
+
+#[test]
+fn a_socket_that_was_there_and_that_nobody_takes_is_told() {
+    // Two names for one socket; and in one process as well as with workers.
+    let two = "exec 4<&3; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=https:http";
+    let alone = format!("{two} CLUSTER_WORKERS=0");
+    for variables in [two, &alone] {
+        for (inherited, untaken, asked) in [
+            ("inherited=http", 1, "no other name was asked for"),
+            ("inherited=4", 1, "no other name was asked for"),
+            ("inherited=web", 2, "asked for: \"web\""),
+        ] {
+            let arguments = ["tcp", "127.0.0.1:0", inherited];
+            let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = socket.local_addr().expect("bound");
+            let mut program = start_activated(&arguments, socket.into(), variables);
+            program.line(&format!(
+                "LISTEN_FDS: \"https\" (descriptor 3, {address}) is used by nobody; {asked}"
+            ));
+            program.signal(Signal::TERM);
+            assert_eq!(program.exit_code(), 0);
+            program.wait_for_output();
+            let said = program.output();
+            let told = said.iter().filter(|line| line.contains("LISTEN_FDS: ")).count();
+            assert_eq!(told, untaken, "{said:#?}");
+        }
+    }
 }
 
 /// The same without a master.

@@ -52,6 +52,25 @@ fn a_bind_error_reaches_every_worker_that_asked() {
     program.stop();
 }
 
+#[test]
+fn a_name_without_an_address_is_an_error_that_says_so() {
+    let names = ["no-such-host.invalid:80", "localhost"];
+    let one = [("CLUSTER_WORKERS", "1")];
+    let program = Running::start(fixture!("binds"), &["unresolved", names[0], names[1]], &one);
+    for face in ["tcp", "udp", "blocking"] {
+        let line = program.line(&format!("{face}: Uncategorized (bind the address: "));
+        // Whether it is unknown or nobody can be asked depends on where this runs.
+        assert!(line.contains(": failed to lookup address information: "), "{line}");
+        assert!(line.ends_with(
+            " (is the name right, and known here? See /etc/hosts and /etc/resolv.conf))"
+        ));
+        let line =
+            format!("{face}: InvalidInput (bind the address: invalid socket address (an address");
+        program.line(&line);
+    }
+    program.stop();
+}
+
 /// An address that means nothing without the number of its interface.
 #[test]
 fn a_link_local_address_keeps_its_scope() {

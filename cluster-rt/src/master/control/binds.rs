@@ -10,6 +10,7 @@ use std::{
 
 use super::{Control, Input};
 use crate::{
+    config::Credentials,
     endpoint::{Endpoint, Schedule},
     id::{ListenerId, WorkerId},
     master::{
@@ -39,6 +40,7 @@ impl Control {
         wanted: &Wanted,
         options: &BindOptions,
     ) {
+        let options = &self.owned(options);
         let Some(handle) = self.parts.workers.by_id.get_mut(&worker) else { return };
         let asker = Asker {
             slot: handle.slot,
@@ -79,6 +81,16 @@ impl Control {
             // There is no accept that could be waited for.
             self.feed(Input::Accepting { worker, listener });
         }
+    }
+
+    /// A file that nobody is named for belongs to whom the workers run as.
+    fn owned(&self, options: &BindOptions) -> BindOptions {
+        let mut options = options.clone();
+        if let Some(Credentials { uid, gid, .. }) = self.parts.config.credentials {
+            options.owner.uid.get_or_insert(uid);
+            options.owner.gid.get_or_insert(gid);
+        }
+        options
     }
 
     fn tell_dispatcher(
@@ -134,6 +146,14 @@ impl Control {
     /// The slots over which the keys of a service are split.
     fn shares_of(&self, service: usize) -> Vec<usize> {
         self.parts.supervisor.splits().swap_remove(service).slots
+    }
+
+    /// Warns once of sockets that a service manager has opened and that nobody serves.
+    pub(super) fn tell_untaken(&mut self) {
+        if !self.untaken_told && self.parts.supervisor.has_started() {
+            self.untaken_told = true;
+            self.listeners.untaken().into_iter().for_each(|text| self.parts.report.warn(text));
+        }
     }
 
     /// The worker takes connections from the listener from now on.

@@ -87,6 +87,11 @@ impl Supervisor {
         }
     }
 
+    /// Whether connections are taken, and every service has had its turn: what is bound at a start is bound.
+    pub(crate) fn has_started(&self) -> bool {
+        self.opened && (0..self.services.len()).all(|index| self.is_past(index))
+    }
+
     /// Whether nobody has to wait for this service any more: it is up, has been, or will not be.
     fn is_past(&self, index: usize) -> bool {
         let service = &self.services[index];

@@ -86,6 +86,19 @@ fn a_service_begins_when_the_one_before_it_is_up() {
     assert_eq!(begun, [0, 2, 3]);
 }
 
+/// What it binds is yet to come.
+#[test]
+fn the_start_is_over_when_every_service_has_been_up() {
+    let mut bench = two(|services| services[WEB].after = vec![JOBS]);
+    bench.serve(bench.last(2));
+    bench.serve(bench.last(3));
+    bench.pass(Duration::from_secs(5));
+    assert!(bench.done.contains(&Action::OpenDispatch));
+    assert!(!bench.supervisor.has_started());
+    bench.serve(bench.last(0));
+    assert!(bench.supervisor.has_started());
+}
+
 #[test]
 fn a_service_that_nobody_waits_for_any_more_lets_the_others_begin() {
     let mut bench = two(|services| {

@@ -1,18 +1,25 @@
-//! tonic: answers each message with the worker's slot and the message.
+//! tonic: answers each message with the worker's slot and the message. With a path as its argument it listens
+//! there.
 
 use std::pin::Pin;
 
 use cluster_frameworks::grpc::echo_server::{Echo, EchoServer};
 use futures_util::{Stream, TryStreamExt};
-use tonic::{Request, Response, Status, Streaming, transport::Server};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Server, server::UdsConnectInfo},
+};
 
 #[cluster::main(workers = 2, respawn)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let router = Server::builder().add_service(EchoServer::new(Answers));
+    if let Some(path) = std::env::args().nth(1) {
+        let listener = cluster::UnixListener::bind(path).await?;
+        router.serve_with_incoming_shutdown(listener.incoming(), cluster::draining()).await?;
+        return Ok(());
+    }
     let listener = cluster::TcpListener::bind("127.0.0.1:0").await?;
-    Server::builder()
-        .add_service(EchoServer::new(Answers))
-        .serve_with_incoming_shutdown(listener.incoming(), cluster::draining())
-        .await?;
+    router.serve_with_incoming_shutdown(listener.incoming(), cluster::draining()).await?;
     Ok(())
 }
 
@@ -21,7 +28,10 @@ struct Answers;
 #[tonic::async_trait]
 impl Echo for Answers {
     async fn say(&self, request: Request<String>) -> Result<Response<String>, Status> {
-        request.remote_addr().ok_or_else(|| Status::internal("no peer"))?;
+        let local = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+        if request.remote_addr().is_none() && local.is_none() {
+            return Err(Status::internal("no peer"));
+        }
         Ok(Response::new(answer(request.get_ref())))
     }
 

@@ -2,7 +2,13 @@
 //! stop loses nothing, a kill costs only what the dead worker had open.
 
 use std::{
-    collections::BTreeSet, error::Error, future::Future, io, net::SocketAddr, time::Duration,
+    collections::BTreeSet,
+    error::Error,
+    fs,
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use cluster_tests::{
@@ -19,19 +25,60 @@ const TALKS: usize = 6;
 
 /// Somebody who speaks a protocol.
 pub(crate) trait Client: Clone + Send + Sync + 'static {
+    /// Where its server listens.
+    type Address: Clone + Send + Sync + 'static;
+
     /// An exchange that is under way.
     type Talk: Send;
 
+    /// Where the program listens, by what it says.
+    fn address(program: &Running) -> Self::Address;
+
     /// One exchange on a connection of its own. A server has answered with `worker SLOT: ...`, or has
     /// said in words of the protocol that it is about to end.
-    fn ask(&self, address: SocketAddr) -> Outcome;
+    fn ask(&self, address: &Self::Address) -> Outcome;
 
     /// Begins an exchange on a connection of its own; its server knows of it when this returns.
-    fn begin(&self, address: SocketAddr) -> Self::Talk;
+    fn begin(&self, address: &Self::Address) -> Self::Talk;
 
     /// Ends the exchange, after its server was told to drain: what is still missing has to come, and
     /// then the end that the protocol knows.
     fn finish(&self, talk: Self::Talk);
+}
+
+/// A directory of one test's own for a socket, which goes with it.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cluster-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    pub(crate) fn socket(&self) -> String {
+        self.0.join("app.sock").to_str().expect("text").to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where a program listens that was given a path.
+pub(crate) fn path(program: &Running) -> PathBuf {
+    let line = program.line("listening on ");
+    line.rsplit_once(' ').expect("a path at the end of the line").1.into()
+}
+
+/// An exchange at a path: where there is no file any more, nobody listens.
+pub(crate) fn or_gone(path: &Path, ask: impl FnOnce() -> Outcome) -> Outcome {
+    match ask() {
+        Outcome::Other(_) if !path.exists() => Outcome::Refused,
+        outcome => outcome,
+    }
 }
 
 /// Starts a fixture program and checks all promises.
@@ -43,9 +90,9 @@ pub(crate) fn are_kept(path: &str, arguments: &[&str], client: &impl Client) {
     a_stop_loses_nothing(program, client);
 }
 
-fn load(program: &Running, client: &impl Client) -> Load {
-    let (client, address) = (client.clone(), program.address());
-    let load = Load::of(CLIENTS, Duration::from_millis(1), move || client.ask(address));
+fn load<C: Client>(program: &Running, client: &C) -> Load {
+    let (client, address) = (client.clone(), C::address(program));
+    let load = Load::of(CLIENTS, Duration::from_millis(1), move || client.ask(&address));
     wait_for_answers(&load, 50);
     load
 }
@@ -55,12 +102,12 @@ fn wait_for_answers(load: &Load, more: u64) {
     eventually("answers", || (load.so_far().answered >= enough).then_some(()));
 }
 
-fn every_worker_answers(program: &Running, client: &impl Client) {
-    let address = program.address();
+fn every_worker_answers<C: Client>(program: &Running, client: &C) {
+    let address = C::address(program);
     let mut slots = BTreeSet::new();
     // Whose turn it is, is known to the kernel alone where workers share the socket.
     eventually("answers of both workers", || {
-        match client.ask(address) {
+        match client.ask(&address) {
             Outcome::Answered(answer) => slots.extend(slot_of(&answer)),
             other => panic!("{other:?}: {:#?}", program.output()),
         }
@@ -88,9 +135,9 @@ fn a_kill_costs_what_was_open(program: &Running, client: &impl Client) {
 }
 
 // Grace is far beyond the test's deadline, so ending at all is ending without it.
-fn a_stop_loses_nothing(mut program: Running, client: &impl Client) {
-    let load = load(&program, client);
-    let talks: Vec<_> = (0..TALKS).map(|_| client.begin(program.address())).collect();
+fn a_stop_loses_nothing<C: Client>(mut program: Running, client: &C) {
+    let (load, address) = (load(&program, client), C::address(&program));
+    let talks: Vec<_> = (0..TALKS).map(|_| client.begin(&address)).collect();
     program.signal(Signal::TERM);
     wait_for_drain(&program);
     // A server that accepts by itself stops doing so when it is told, which is a little later.

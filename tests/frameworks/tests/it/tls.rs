@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use cluster_tests::{client::Outcome, fixture};
+use cluster_tests::{Running, client::Outcome, fixture};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -46,9 +46,14 @@ async fn end(stream: &mut Stream) -> Result<(), Box<dyn Error>> {
 }
 
 impl Client for Tls {
+    type Address = SocketAddr;
     type Talk = (Runtime, Stream);
 
-    fn ask(&self, address: SocketAddr) -> Outcome {
+    fn address(program: &Running) -> SocketAddr {
+        program.address()
+    }
+
+    fn ask(&self, &address: &SocketAddr) -> Outcome {
         let said = promises::run(async {
             let mut stream = self.connect(address).await?;
             let answer = say(&mut stream, "hello").await?;
@@ -58,7 +63,7 @@ impl Client for Tls {
         said.map_or_else(|outcome| outcome, Outcome::Answered)
     }
 
-    fn begin(&self, address: SocketAddr) -> (Runtime, Stream) {
+    fn begin(&self, &address: &SocketAddr) -> (Runtime, Stream) {
         let runtime = promises::runtime();
         let stream = runtime.block_on(async {
             let mut stream = self.connect(address).await.expect("a handshake");

@@ -2,7 +2,7 @@
 
 use std::{error::Error, net::SocketAddr};
 
-use cluster_tests::{client::Outcome, fixture};
+use cluster_tests::{Running, client::Outcome, fixture};
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, runtime::Runtime};
 use tokio_tungstenite::{
@@ -43,9 +43,14 @@ async fn read_to_end(socket: &mut Socket) -> Result<Vec<Message>, Box<dyn Error>
 }
 
 impl Client for WebSocket {
+    type Address = SocketAddr;
     type Talk = (Runtime, Socket);
 
-    fn ask(&self, address: SocketAddr) -> Outcome {
+    fn address(program: &Running) -> SocketAddr {
+        program.address()
+    }
+
+    fn ask(&self, &address: &SocketAddr) -> Outcome {
         let said = promises::run(async {
             let mut socket = connect(address).await?;
             let answer = say(&mut socket, "hello").await?;
@@ -56,7 +61,7 @@ impl Client for WebSocket {
         said.map_or_else(|outcome| outcome, Outcome::Answered)
     }
 
-    fn begin(&self, address: SocketAddr) -> (Runtime, Socket) {
+    fn begin(&self, &address: &SocketAddr) -> (Runtime, Socket) {
         let runtime = promises::runtime();
         let socket = runtime.block_on(async {
             let mut socket = connect(address).await.expect("a connection");
