@@ -1,8 +1,8 @@
 //! The macros of `cluster-rt`, which re-exports them: use them as `#[cluster::main]`.
 //!
-//! This file is their documentation, but for the options' (`options.md`) and the derive's (`message/derive.md`); `attribute` and `message`
-//! are where the work begins. Nothing in this crate runs in the user's program, and nothing here reads files
-//! or the environment.
+//! This file is their documentation, but for the options' (`options.md`) and the derive's (`message/derive.md`);
+//! `attribute` and `message` are where the work begins. Nothing in this crate runs in the user's program, and nothing
+//! here reads files or the environment.
 #![forbid(unsafe_code)]
 
 mod args;

@@ -138,8 +138,8 @@ impl<T: 'static> Builder<T> {
     /// Runs the cluster with `main` in every worker, until it ends.
     ///
     /// # Exit code
-    /// 0 after a stop; 70 when it gave up or its preload failed; 71 when the system refused something at the start; 78 for a
-    /// bad configuration; otherwise the code of the workers, or of the master's branch.
+    /// 0 after a stop; 70 when it gave up or its preload failed; 71 when the system refused something at the start;
+    /// 78 for a bad configuration; otherwise the code of the workers, or of the master's branch.
     ///
     /// # Panics
     /// If `main` panics with `workers = 0`, the message is printed and the code is 101; nothing unwinds

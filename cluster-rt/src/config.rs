@@ -1,9 +1,9 @@
 //! Every option of a cluster with its default, and what the environment may say instead.
 //!
 //! `reading` reads the text of one variable, `recycle` is an option with parts, `service` what one kind of
-//! workers has of them, `unknown` guesses what a name that is none was to be. Plain values and parsing: reads no variable itself, so that every rule is tested with pairs of
-//! strings. A value that cannot be used is an error that names the variable, the value and what is
-//! allowed; all such errors are reported together.
+//! workers has of them, `unknown` guesses what a name that is none was to be. Plain values and parsing: reads no
+//! variable itself, so that every rule is tested with pairs of strings. A value that cannot be used is an error that
+//! names the variable, the value and what is allowed; all such errors are reported together.
 
 mod reading;
 mod recycle;

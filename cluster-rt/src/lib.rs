@@ -24,8 +24,9 @@
 //! * [`main`] is the attribute, with every option; [`Builder`] the same without it.
 //! * In a worker: [`TcpListener`], [`TcpStream`], [`UnixListener`], [`UdpSocket`], with
 //!   [`net::ListenOptions`] and a [`Schedule`]; [`blocking`] for a `main` that is not async;
-//!   [`draining()`], [`stopping()`], [`set_ready()`], [`worker()`], and with the feature `axum` `axum::serve` on the listener and `http::DrainLayer`, with the feature `tonic` its server
-//!   on [`TcpListener::incoming`]. The README has a recipe for each of several more frameworks.
+//!   [`draining()`], [`stopping()`], [`set_ready()`], [`worker()`]. With the feature `axum` `axum::serve` on a listener
+//!   and `http::DrainLayer`; with the feature `tonic` its server on [`TcpListener::incoming`]. The README has a recipe
+//!   for each of several more frameworks.
 //! * Shared by all workers: what `preload = load` makes, or [`Builder::preload`].
 //! * Between processes: [`send()`], [`broadcast()`], [`request()`] and [`subscribe()`], for what derives
 //!   [`ClusterMessage`](derive@ClusterMessage).

@@ -42,11 +42,12 @@ pub enum WhenFull {
 /// ```
 ///
 /// Every worker binds, and the socket is one. `v6only`, `mode`, `owner` and `group` are those of the worker that binds
-/// first, of the backlogs the largest counts, and the limits are each worker's own. Schedule, `peek` and `when_full` are the same
-/// for all workers: those of the newest generation of which one accepts, so that a reload changes them once its first
-/// newcomer has stood its trial, and a reload that fails changes them back. Only to and from
-/// [`Shared`](Schedule::Shared) and [`Kernel`](Schedule::Kernel), which take other sockets, a schedule does not change
-/// before the next start; that is told once for each reload. Within one generation all should ask for the same.
+/// first, of the backlogs the largest counts, and the limits are each worker's own. Schedule, `peek` and `when_full`
+/// are the same for all workers: those of the newest generation of which one accepts, so that a reload changes them
+/// once its first newcomer has stood its trial, and a reload that fails changes them back. Only to and from
+/// [`Shared`](Schedule::Shared) and [`Kernel`](Schedule::Kernel), which take other sockets, a schedule does not
+/// change before the next start; that is told once for each reload. Within one generation all should ask for the
+/// same.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     pub(crate) schedule: Option<Schedule>,

@@ -1,8 +1,8 @@
 //! The scoreboard: a row of counters for every worker, in memory that master and workers share.
 //!
 //! The master only reads, and believes nothing: a worker can write anything anywhere in it, so every
-//! value is an estimate and is clamped where it is used. It has no header that could be overwritten. The file behind it is sealed against changes
-//! of size, so that no access can fault. The layout is part of `wire::PROTOCOL_VERSION`.
+//! value is an estimate and is clamped where it is used. It has no header that could be overwritten. The file behind
+//! it is sealed against changes of size, so that no access can fault. The layout is part of `wire::PROTOCOL_VERSION`.
 #![allow(unsafe_code)]
 
 use std::{

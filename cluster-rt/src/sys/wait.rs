@@ -55,7 +55,8 @@ impl Child {
     }
 
     /// SIGKILL. A process that has ended already is no error. Without a pidfd, or where no signal may be
-    /// sent by it, the signal goes to the pid: right while the child was not reaped, or so shortly before that the pid is not used again yet.
+    /// sent by it, the signal goes to the pid: right while the child was not reaped, or so shortly before that the
+    /// pid is not used again yet.
     pub(crate) fn kill(&self) -> io::Result<()> {
         self.send(Signal::KILL)
     }

@@ -4,8 +4,8 @@
 //!
 //! A worker of `web` says `slot S index I` at once, reads until the client ends, and answers
 //! `read N owns OWNS`: how many bytes came, and whether the key is its own that stands behind `key=` at their end.
-//! The master prints `orders to ADDRESS` and every event as `event TEXT`; an order is a number of workers of `web`, each of
-//! which says `slot S knows of N` when it is told.
+//! The master prints `orders to ADDRESS` and every event as `event TEXT`; an order is a number of workers of `web`,
+//! each of which says `slot S knows of N` when it is told.
 
 use std::{io, time::Duration};
 

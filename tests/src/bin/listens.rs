@@ -11,8 +11,8 @@
 //! * `connections=N`: after so many from `tcp` the listener is dropped, or with `keep` only left alone, and the
 //!   worker says so and lives on.
 //!
-//! Each bind is said: `slot S: bound`, or `slot S: ERROR`, and each event: `event TEXT`. A request for `/hold` is answered and its
-//! connection kept until the client closes it.
+//! Each bind is said: `slot S: bound`, or `slot S: ERROR`, and each event: `event TEXT`. A request for `/hold` is
+//! answered and its connection kept until the client closes it.
 
 use std::{collections::BTreeMap, io, time::Duration};
 

@@ -1,6 +1,7 @@
 //! Workers and master that send each other messages; the first argument says which.
 //!
-//! What is received and what fails is printed; `numbered` takes how many each sends. The master begins when every worker is ready.
+//! What is received and what fails is printed; `numbered` takes how many each sends. The master begins when every
+//! worker is ready.
 
 use std::{io, time::Duration};
 

@@ -1,6 +1,7 @@
 //! Two services, whose keys are each split over their own workers, and a steered master.
 //!
-//! The master prints `orders to ADDRESS` and every event as `event TEXT`. A connection to it brings one order in a line and gets what came of it:
+//! The master prints `orders to ADDRESS` and every event as `event TEXT`. A connection to it brings one order in a
+//! line and gets what came of it:
 //!
 //! * `scale NAME N`;
 //! * `shares NAME`: of each of the workers of that service `SLOT INDEX/COUNT CHANGES KEYS`, by `;`, where CHANGES is how

@@ -4,8 +4,8 @@
 //! order in a line (`reload`, `scale N`, `respawn SLOT`, `stats`, `workers`, `block MILLISECONDS`) and
 //! gets what came of it.
 //! A worker answers `/` with `VERSION GENERATION SLOT`, `/pid`, `/slow` after 200 ms, `/readyz` with whether the cluster
-//! stops; `/replace` asks for another in its place, `/hoard/MIB` keeps that much memory, `/orphan` leaves a process behind, `/spin` and `/sleep` hang. How it behaves is
-//! marked behind its code.
+//! stops; `/replace` asks for another in its place, `/hoard/MIB` keeps that much memory, `/orphan` leaves a process
+//! behind, `/spin` and `/sleep` hang. How it behaves is marked behind its code.
 
 use std::{process::ExitCode, time::Duration};
 
