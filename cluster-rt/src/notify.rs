@@ -21,8 +21,9 @@ use rustix::{
 /// Messages that wait for room. The oldest goes first: the last says how things are.
 const WAITING_MAX: usize = 16;
 
-/// How soon what found no room is sent again.
+/// How soon what found no room is sent again, and what found nobody.
 const RETRY: Duration = Duration::from_millis(100);
+const RETRY_NOBODY: Duration = Duration::from_secs(5);
 
 /// A longer status is cut; the manager shows it in one line.
 const STATUS_BYTES_MAX: usize = 500;
@@ -195,10 +196,9 @@ impl Notify {
                 Ok(_) => drop(self.waiting.pop_front()),
                 Err(Errno::INTR) => {}
                 Err(error) => {
-                    self.retry = Some(now + RETRY);
-                    let is_news =
-                        error != Errno::AGAIN && !std::mem::replace(&mut self.failed, true);
-                    if !is_news {
+                    let full = error == Errno::AGAIN;
+                    self.retry = Some(now + if full { RETRY } else { RETRY_NOBODY });
+                    if full || std::mem::replace(&mut self.failed, true) {
                         return Ok(());
                     }
                     let error = io::Error::from(error);
@@ -336,6 +336,7 @@ mod tests {
         let mut notify = Notify::new(asked("/nowhere/at/all"), now).expect("a path").expect("one");
         notify.ready();
         assert!(notify.flush(now).is_err());
-        assert!(notify.flush(now + RETRY).is_ok());
+        assert_eq!(notify.next_deadline(), Some(now + RETRY_NOBODY));
+        assert!(notify.flush(now + RETRY_NOBODY).is_ok());
     }
 }

@@ -52,7 +52,7 @@ impl ServiceConfig {
 }
 
 /// The options that a service has for itself, but for the number of its workers.
-const OF_SERVICES: [&str; 13] = [
+pub(super) const OF_SERVICES: [&str; 13] = [
     "RESPAWN",
     "BACKOFF",
     "GIVE_UP",

@@ -18,6 +18,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
+use super::level::Level;
 use crate::{
     handoff,
     sys::{scoreboard::Row, wake::Wake},
@@ -161,7 +162,7 @@ impl Drain {
     }
 
     pub(crate) fn draining(&self) -> Draining {
-        Draining { stage: Some(self.stage.subscribe()), waiting: None }
+        Draining(Level::of(Some(self.stage.subscribe())))
     }
 
     /// Resolves when the drain is over and `main` is to be left.
@@ -182,29 +183,18 @@ impl Drain {
 /// The future of [`draining()`](crate::draining): resolves when this worker drains.
 ///
 /// `Unpin`, so that `&mut draining` works in `select!`; a clone waits on its own.
-pub struct Draining {
-    /// `None` in a process that is no worker.
-    stage: Option<watch::Receiver<Stage>>,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-}
+#[derive(Clone)]
+pub struct Draining(Level<Stage>);
 
 impl Draining {
     pub(super) fn never() -> Self {
-        Self { stage: None, waiting: None }
-    }
-}
-
-impl Clone for Draining {
-    fn clone(&self) -> Self {
-        Self { stage: self.stage.clone(), waiting: None }
+        Self(Level::of(None))
     }
 }
 
 impl std::fmt::Debug for Draining {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Draining")
-            .field("stage", &self.stage.as_ref().map(|s| *s.borrow()))
-            .finish()
+        f.debug_tuple("Draining").field(&self.0.now()).finish()
     }
 }
 
@@ -212,23 +202,10 @@ impl Future for Draining {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(stage) = self.stage.clone() else { return Poll::Pending };
         if let Some(current) = super::current::try_current() {
             current.drain.observe();
         }
-        let waiting = self.waiting.get_or_insert_with(|| {
-            let mut stage = stage;
-            Box::pin(async move {
-                // The sender is part of the worker, which lasts.
-                let _ = stage.wait_for(|stage| *stage >= Stage::Told).await;
-            })
-        });
-        let done = waiting.as_mut().poll(cx);
-        if done.is_ready() {
-            // Polled again, it looks again, and resolves again.
-            self.waiting = None;
-        }
-        done
+        self.0.poll(cx, |stage| stage >= Stage::Told)
     }
 }
 

@@ -9,6 +9,7 @@ mod current;
 mod drain;
 mod handle;
 mod heartbeat;
+mod level;
 mod mail;
 mod orders;
 mod solo;

@@ -9,34 +9,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::sync::watch;
-
-use super::current::try_current;
+use super::{current::try_current, level::Level};
 
 /// The future of [`stopping()`](crate::stopping): resolves when the cluster's stop begins.
 ///
 /// `Unpin`, so that `&mut stopping` works in `select!`; a clone waits on its own.
-pub struct Stopping {
-    /// `None` in a process that is no worker.
-    begun: Option<watch::Receiver<bool>>,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-}
-
-impl Stopping {
-    pub(super) fn of(begun: Option<watch::Receiver<bool>>) -> Self {
-        Self { begun, waiting: None }
-    }
-}
-
-impl Clone for Stopping {
-    fn clone(&self) -> Self {
-        Self::of(self.begun.clone())
-    }
-}
+#[derive(Clone)]
+pub struct Stopping(Level<bool>);
 
 impl fmt::Debug for Stopping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Stopping").field(&self.begun.as_ref().map(|begun| *begun.borrow())).finish()
+        f.debug_tuple("Stopping").field(&self.0.now()).finish()
     }
 }
 
@@ -44,17 +27,7 @@ impl Future for Stopping {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(mut begun) = self.begun.clone() else { return Poll::Pending };
-        let waiting = self.waiting.get_or_insert_with(|| {
-            // The sender is part of the worker, which lasts.
-            Box::pin(async move { drop(begun.wait_for(|begun| *begun).await) })
-        });
-        let done = waiting.as_mut().poll(cx);
-        if done.is_ready() {
-            // Polled again, it looks again, and resolves again.
-            self.waiting = None;
-        }
-        done
+        self.0.poll(cx, |begun| begun)
     }
 }
 
@@ -69,7 +42,7 @@ impl Future for Stopping {
 /// # Cancel safety
 /// Cancel-safe, and may be polled again after it resolved.
 pub fn stopping() -> Stopping {
-    Stopping::of(try_current().map(|current| current.stopping.subscribe()))
+    Stopping(Level::of(try_current().map(|current| current.stopping.subscribe())))
 }
 
 /// Whether the cluster has begun to stop, as [`stopping()`] would tell; `false` in a process that is no worker.

@@ -44,9 +44,12 @@ async fn main() -> Result<ExitCode, io::Error> {
         }
         "late" => {
             let first = TcpListener::bind("127.0.0.1:0").await?;
-            tokio::spawn(async move { first.accept().await });
-            // Time for the task to begin and the master to hear of it.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            // Once, by which the master hears of it.
+            tokio::select! {
+                biased;
+                _ = first.accept() => {}
+                () = std::future::ready(()) => {}
+            }
             return Err(io::Error::other("the second port is taken"));
         }
         "lingers" => {

@@ -1,12 +1,11 @@
-//! What can be listened on, and how: paths, datagrams, sockets that were there, options. Rows are those
-//! of Node's own tests.
+//! What can be listened on, and how: paths, datagrams, options. Rows are those of Node's own tests.
 
 use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::AsRawFd,
         unix::{
             fs::{FileTypeExt, MetadataExt, PermissionsExt},
             net::UnixListener,
@@ -25,16 +24,16 @@ use cluster_tests::{
 };
 
 /// A directory of one test's own, which goes with it.
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("cluster-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).expect("a directory");
         Self(path)
     }
 
-    fn socket(&self) -> String {
+    pub(super) fn socket(&self) -> String {
         self.0.join("app.sock").to_str().expect("text").to_owned()
     }
 }
@@ -45,15 +44,15 @@ impl Drop for Directory {
     }
 }
 
-const TWO: [(&str, &str); 1] = [("CLUSTER_WORKERS", "2")];
+pub(super) const TWO: [(&str, &str); 1] = [("CLUSTER_WORKERS", "2")];
 
-fn start(arguments: &[&str]) -> Running {
+pub(super) fn start(arguments: &[&str]) -> Running {
     let program = Running::start(fixture!("listens"), arguments, &TWO);
     program.lines(") ready", 2);
     program
 }
 
-fn answered(outcome: Outcome) -> String {
+pub(super) fn answered(outcome: Outcome) -> String {
     match outcome {
         Outcome::Answered(body) => body,
         other => panic!("{other:?}"),
@@ -61,7 +60,7 @@ fn answered(outcome: Outcome) -> String {
 }
 
 /// Answers of both slots, whatever the order.
-fn by_both(mut ask: impl FnMut() -> String) {
+pub(super) fn by_both(mut ask: impl FnMut() -> String) {
     let mut seen = BTreeSet::new();
     eventually("answers of both slots", || {
         seen.insert(ask());
@@ -311,14 +310,14 @@ fn udp_address(program: &Running) -> SocketAddr {
     line.rsplit_once(' ').expect("an address").1.parse().expect("an address")
 }
 
-fn udp_client(address: SocketAddr) -> UdpSocket {
+pub(super) fn udp_client(address: SocketAddr) -> UdpSocket {
     let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
     client.connect(address).expect("an address");
     client.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     client
 }
 
-fn asked_by_datagram(client: &UdpSocket) -> usize {
+pub(super) fn asked_by_datagram(client: &UdpSocket) -> usize {
     client.send(b"?").expect("sent");
     let mut answer = [0; 64];
     let length = client.recv(&mut answer).expect("an answer");
@@ -400,119 +399,6 @@ fn an_exclusive_listener_is_one_workers_and_reuse_port_each_ones_own() {
     let program = Running::start(fixture!("listens"), &["udp", &free, "reuse_port"], &TWO);
     program.lines("bound", 2);
     program.stop();
-}
-
-/// Starts the program with a socket as its descriptor 3, and what a service manager says of it.
-fn activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
-    let program = start_activated(arguments, socket, variables);
-    program.lines("slot ", 2);
-    program
-}
-
-fn start_activated(arguments: &[&str], socket: OwnedFd, variables: &str) -> Running {
-    // The shell moves what is its standard input here, so that no code runs between fork and exec.
-    let script = format!("exec 3<&0 </dev/null; {variables} exec \"$0\" \"$@\"");
-    let mut command = Command::new("sh");
-    command.args(["-c", &script, fixture!("listens")]).args(arguments).envs(TWO);
-    command.stdin(std::process::Stdio::from(socket));
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    command.process_group(0);
-    Running::start_as_is(command)
-}
-
-const NAMED: &str = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http";
-
-/// Row 89, listen-fd-cluster: by name and by number.
-#[test]
-fn a_socket_that_was_there_at_the_start_is_shared() {
-    for (arguments, variables) in [
-        (["tcp-inherited", "http"], NAMED),
-        (["tcp-inherited", "3"], ""),
-        (["tcp-inherited", "3"], NAMED),
-    ] {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = socket.local_addr().expect("bound");
-        let program = activated(&arguments, socket.into(), variables);
-        by_both(|| answered(get(address, "/")));
-        // The convention's variables are for the master alone.
-        let environment =
-            fs::read(format!("/proc/{}/environ", program.worker(0).pid)).expect("read");
-        assert!(!String::from_utf8_lossy(&environment).contains("LISTEN_PID"));
-        program.stop();
-    }
-}
-
-#[test]
-fn unix_and_udp_sockets_can_be_inherited_too() {
-    let directory = Directory::new("inherited");
-    let path = directory.socket();
-    let socket = UnixListener::bind(&path).expect("bound");
-    let program = activated(&["unix-inherited", "http"], socket.into(), NAMED);
-    by_both(|| answered(get_at(Path::new(&path), "/")));
-    program.stop();
-    assert!(Path::new(&path).exists(), "it is not ours to remove");
-
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let client = udp_client(socket.local_addr().expect("bound"));
-    let program = activated(&["udp-inherited", "http"], socket.into(), NAMED);
-    program.lines(") ready", 2);
-    asked_by_datagram(&client);
-    program.stop();
-}
-
-#[test]
-fn a_socket_that_is_not_there_or_of_another_kind_is_an_error_that_says_so() {
-    let never = [("CLUSTER_WORKERS", "1"), ("CLUSTER_RESPAWN", "never")];
-    let mut program = Running::start(fixture!("listens"), &["tcp-inherited", "http"], &never);
-    program.line("inherit socket \"http\": entity not found (the program was not started with it");
-    assert_eq!(program.exit_code(), 1);
-
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let program = activated(&["tcp-inherited", "http"], socket.into(), NAMED);
-    program.line("inherit socket \"http\": invalid input parameter (it is no socket of this kind");
-}
-
-/// One program runs with and without socket activation.
-#[test]
-fn the_address_is_bound_where_no_socket_was_there() {
-    let program = start(&["tcp", "127.0.0.1:0", "inherited=http"]);
-    by_both(|| answered(get(program.address(), "/")));
-    program.stop();
-
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = socket.local_addr().expect("bound");
-    let program = activated(&["tcp", "127.0.0.1:0", "inherited=http"], socket.into(), NAMED);
-    assert_eq!(program.address(), address);
-    by_both(|| answered(get(address, "/")));
-    program.stop();
-}
-
-#[test]
-fn a_socket_that_was_there_and_that_nobody_takes_is_told() {
-    // Two names for one socket; and in one process as well as with workers.
-    let two = "exec 4<&3; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=https:http";
-    let alone = format!("{two} CLUSTER_WORKERS=0");
-    for variables in [two, &alone] {
-        for (inherited, untaken, asked) in [
-            ("inherited=http", 1, "no other name was asked for"),
-            ("inherited=4", 1, "no other name was asked for"),
-            ("inherited=web", 2, "asked for: \"web\""),
-        ] {
-            let arguments = ["tcp", "127.0.0.1:0", inherited];
-            let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-            let address = socket.local_addr().expect("bound");
-            let mut program = start_activated(&arguments, socket.into(), variables);
-            program.line(&format!(
-                "LISTEN_FDS: \"https\" (descriptor 3, {address}) is used by nobody; {asked}"
-            ));
-            program.signal(Signal::TERM);
-            assert_eq!(program.exit_code(), 0);
-            program.wait_for_output();
-            let said = program.output();
-            let told = said.iter().filter(|line| line.contains("LISTEN_FDS: ")).count();
-            assert_eq!(told, untaken, "{said:#?}");
-        }
-    }
 }
 
 /// The same without a master.

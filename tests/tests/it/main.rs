@@ -20,6 +20,7 @@ mod guarantees;
 mod handover;
 mod hang;
 mod inheritance;
+mod inherited;
 mod kill;
 mod limits;
 mod listeners;
